@@ -1,0 +1,1 @@
+"""Neighbour lists: one contract, one file per backend."""

@@ -1,0 +1,1 @@
+"""Potentials that both daemons can evaluate; the file name is the format."""

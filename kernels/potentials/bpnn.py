@@ -1,0 +1,256 @@
+"""Behler-Parrinello networks on Chebyshev descriptors (format "bpnn").
+
+energy = sum over atoms of energy_scale * network_s((features - mean_s) * scale_s) + reference_s, with s the atom's species.
+All layers but the last have the activation.
+
+weights.h5, schema 1 (HDF5, little endian float64 and int64, contiguous, nothing compressed):
+
+    attributes of /      format "renkei-bpnn", schema 1, digest (sha256 of the content below, in hex)
+                         species (S,) atomic numbers in the descriptor's order, family, activation, powers (P,),
+                         radial_order, radial_cutoff_A, angular_order, angular_cutoff_A, energy_scale_eV
+    /<place>/            one group per species, named by its place in `species`: "0", "1", ...
+        attribute        reference_eV, energy of an atom that is added
+        mean, scale      (F,) features enter as (feature - mean) * scale; scale 0 switches a feature off
+        weight0, bias0   (out, in), (out,) of the first layer; then weight1, bias1, ...; the last one has out = 1
+
+The order of the features is that of kernels/descriptors/base.py. The same model always gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from kernels.arrays import Array
+from kernels.descriptors.base import Chebyshev, kinds
+from kernels.descriptors.numba_cpu import plan_of
+from kernels.jit import entry
+from kernels.moments import measure, mix, push, unmix
+from kernels.neighborhood import Plan, fitting, gather, workspace
+from kernels.neighbors.base import Lattice, lattice
+from kernels.neighbors.numba_cpu import is_usable, search
+from kernels.network import ACTIVATIONS, Networks, energy_and_gradient, networks
+from kernels.potentials.base import Evaluation
+
+FILE = "weights.h5"
+Layers = tuple[tuple[Array, Array], ...]
+
+
+@dataclass(frozen=True)
+class BpnnModel:
+    """All numbers of a potential; S species in the descriptor's order."""
+
+    descriptor: Chebyshev
+    layers: tuple[Layers, ...]  # (S) of (matrix (out, in), bias (out,)), from the features to one number
+    activation: str  # linear, tanh, sigmoid
+    mean: Array  # (S, F)
+    scale: Array  # (S, F)
+    reference_eV: Array  # (S,)
+    energy_scale_eV: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Raises ValueError if sizes do not fit or a number is not finite."""
+        species, length = len(self.descriptor.species), self.descriptor.length
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
+        _check(self.mean, (species, length), "mean")
+        _check(self.scale, (species, length), "scale")
+        _check(self.reference_eV, (species,), "reference_eV")
+        _check(np.asarray(self.energy_scale_eV), (), "energy_scale_eV")
+        if len(self.layers) != species or not all(self.layers):
+            raise ValueError(f"{len(self.layers)} networks for {species} species")
+        for stack in self.layers:
+            width = length
+            for number, (matrix, bias) in enumerate(stack):
+                _check(matrix, (len(bias), width), f"weight{number}")
+                _check(bias, (len(matrix),), f"bias{number}")
+                width = len(bias)
+            if width != 1:
+                raise ValueError(f"the last layer has {width} outputs, expected 1")
+
+
+def _check(array: Array, shape: tuple[int, ...], name: str) -> None:
+    if np.shape(array) != shape:
+        raise ValueError(f"{name} has shape {np.shape(array)}, expected {shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds numbers that are not finite")
+
+
+@dataclass(frozen=True)
+class Bpnn:
+    """The potential of one model."""
+
+    model: BpnnModel
+    generation: int
+    species: tuple[int, ...] = field(init=False)
+    cutoff: float = field(init=False)
+    _networks: Networks = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Lay the parameters out for the kernels."""
+        model = self.model
+        object.__setattr__(self, "species", model.descriptor.species)
+        object.__setattr__(self, "cutoff", model.descriptor.radial_cutoff_A)
+        object.__setattr__(self, "_networks", networks(model.layers, model.activation, model.mean, model.scale))
+
+    def evaluate(self, positions: Array, numbers: Array, cell: Array, pbc: Array) -> Evaluation:
+        """Energies and forces; stress where all three directions are periodic. Positions not finite give NaN.
+
+        positions: (B, N, 3) A.  numbers: (N,).  cell: (3, 3) A.  pbc: (3,) bool.
+        """
+        positions = np.array(positions, dtype=np.float64, order="C")
+        _check(np.zeros(positions.shape), (len(positions), len(numbers), 3), "positions")
+        species = kinds(self.model.descriptor, numbers)
+        box = lattice(cell, pbc)
+        raw, forces, virial = _evaluate(positions, species, box, plan_of(self.model.descriptor), self._networks)
+        scale = float(self.model.energy_scale_eV)
+        energy = scale * raw + float(np.sum(np.asarray(self.model.reference_eV)[species]))
+        stress = -scale * virial / abs(np.linalg.det(box.vectors)) if box.periodic.all() else None
+        return Evaluation(energy, scale * forces, stress)
+
+
+@entry
+def _evaluate(positions: Array, species: Array, box: Lattice, plan: Plan, net: Networks) -> tuple[Array, Array, Array]:
+    """Sum of network outputs (B,), forces and virial in the same unit; one pass over each atom."""
+    structures, atoms = positions.shape[0], positions.shape[1]
+    energy, forces, virial = np.zeros(structures), np.zeros((structures, atoms, 3)), np.zeros((structures, 3, 3))
+    features, gradient = np.empty(plan.length), np.empty(plan.length)
+    nodes, slopes = np.empty((net.sizes.shape[1], net.widest)), np.empty((net.sizes.shape[1], net.widest))
+    around = workspace(plan, 0, 0)
+    for b in range(structures):
+        if not is_usable(positions[b]):
+            energy[b], forces[b], virial[b] = np.nan, np.nan, np.nan
+            continue
+        found = search(positions[b], box, plan.radial_cutoff)
+        around = fitting(around, plan, found)
+        for i in range(atoms):
+            gather(plan, around, found, species, i)
+            measure(plan, around)
+            features[:] = 0.0
+            mix(plan, around.moments, features)
+            energy[b] += energy_and_gradient(net, species[i], features, nodes, slopes, gradient)
+            unmix(plan, gradient, around.moments)
+            push(plan, around, i, forces[b], virial[b])
+    return energy, forces, virial
+
+
+def build(folder: Path, generation: int) -> Bpnn:
+    """The potential of an artefact folder."""
+    return Bpnn(read(folder), generation)
+
+
+def write(folder: Path, model: BpnnModel) -> None:
+    """Write weights.h5 into an existing folder."""
+    image = io.BytesIO()
+    with h5py.File(image, "w", libver="earliest", track_order=False) as file:
+        for name, value in _head(model).items():
+            file.attrs[name] = value
+        for place, stack in enumerate(model.layers):
+            group = file.create_group(str(place))
+            group.attrs["reference_eV"] = float(model.reference_eV[place])
+            for name, array in _arrays(model.mean[place], model.scale[place], stack).items():
+                group.create_dataset(name, data=np.asarray(array, dtype="<f8"), track_times=False)
+        file.attrs["digest"] = _digest(model)
+    (folder / FILE).write_bytes(image.getvalue())
+
+
+def _head(model: BpnnModel) -> dict[str, Any]:
+    """Attributes of the root, without the digest."""
+    d = model.descriptor
+    return {
+        "format": "renkei-bpnn",
+        "schema": 1,
+        "species": np.array(d.species, dtype="<i8"),
+        "family": d.family,
+        "activation": model.activation,
+        "powers": np.array(d.powers, dtype="<i8"),
+        "radial_order": d.radial_order,
+        "radial_cutoff_A": float(d.radial_cutoff_A),
+        "angular_order": d.angular_order,
+        "angular_cutoff_A": float(d.angular_cutoff_A),
+        "energy_scale_eV": float(model.energy_scale_eV),
+    }
+
+
+def _arrays(mean: Array, scale: Array, stack: Layers) -> dict[str, Array]:
+    """Datasets of one species."""
+    arrays = {"mean": mean, "scale": scale}
+    for number, (matrix, bias) in enumerate(stack):
+        arrays |= {f"weight{number}": matrix, f"bias{number}": bias}
+    return arrays
+
+
+def _digest(model: BpnnModel) -> str:
+    """sha256 over all names and numbers, in the order of the layout."""
+    total = sha256()
+    for name, value in _head(model).items():
+        total.update(f"{name}={np.asarray(value).tolist()};".encode())
+    for place, stack in enumerate(model.layers):
+        total.update(f"{place}:{float(model.reference_eV[place])!r};".encode())
+        for name, array in _arrays(model.mean[place], model.scale[place], stack).items():
+            total.update(f"{name}{np.shape(array)};".encode() + np.ascontiguousarray(array, dtype="<f8").tobytes())
+    return total.hexdigest()
+
+
+def read(folder: Path) -> BpnnModel:
+    """The model of an artefact folder.  Raises ValueError if weights.h5 is missing, damaged or not of this layout."""
+    path = folder / FILE
+    try:
+        data = path.read_bytes()
+        with h5py.File(io.BytesIO(data), "r") as file:
+            model, digest = _parse(file, len(data)), str(file.attrs["digest"])
+    except FileNotFoundError:
+        raise ValueError(f"{path} is missing") from None
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError, OverflowError, MemoryError) as error:
+        raise ValueError(f"{path} is damaged or not a model of this format: {str(error).splitlines()[0]}") from error
+    if digest != _digest(model):
+        raise ValueError(f"{path} is damaged: its numbers do not match its digest")
+    return model
+
+
+def _parse(file: h5py.File, size: int) -> BpnnModel:
+    """The model in an open file of so many bytes."""
+    head = file.attrs
+    if head["format"] != "renkei-bpnn" or int(head["schema"]) != 1:
+        raise ValueError(f"format {head['format']!r} schema {head['schema']!r}, expected renkei-bpnn 1")
+    descriptor = Chebyshev(
+        tuple(int(number) for number in head["species"]),
+        head["family"],
+        int(head["radial_order"]),
+        float(head["radial_cutoff_A"]),
+        int(head["angular_order"]),
+        float(head["angular_cutoff_A"]),
+        tuple(int(power) for power in head["powers"]),
+    )
+    groups = [file[str(place)] for place in range(len(descriptor.species))]
+    layers = []
+    for group in groups:
+        depth = sum(name.startswith("weight") for name in group)
+        stack = [(_dataset(group, f"weight{n}", size), _dataset(group, f"bias{n}", size)) for n in range(depth)]
+        layers.append(tuple(stack))
+    return BpnnModel(
+        descriptor,
+        tuple(layers),
+        str(head["activation"]),
+        np.array([_dataset(group, "mean", size) for group in groups]),
+        np.array([_dataset(group, "scale", size) for group in groups]),
+        np.array([float(group.attrs["reference_eV"]) for group in groups]),
+        float(head["energy_scale_eV"]),
+    )
+
+
+def _dataset(group: h5py.Group, name: str, size: int) -> Array:
+    """A float64 dataset that lies in this file as it says: a hostile one could name another file, or expand without end."""
+    dataset = group[name]
+    inside = isinstance(group.get(name, getlink=True), h5py.HardLink) and isinstance(dataset, h5py.Dataset)
+    if not inside or dataset.is_virtual or dataset.external or dataset.chunks is not None or dataset.dtype != "<f8":
+        raise ValueError(f"{name} is not a plain float64 array")
+    if 8 * dataset.size > size:
+        raise ValueError(f"{name} claims more numbers than the file has bytes")
+    return np.array(dataset)

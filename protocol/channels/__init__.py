@@ -1,0 +1,1 @@
+"""Ways for packets to travel between the daemons; one file each."""

@@ -1,0 +1,88 @@
+"""Append-only JSON lines; a line torn by a crash is cut off when the file is opened again, and passed over by readers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from protocol import atomic, jsontext
+from protocol.errors import Torn
+
+
+class Journal:
+    """The ledger of one epoch; one writer."""
+
+    def __init__(self, path: Path) -> None:
+        """Open for appending, made if missing; a torn tail is repaired."""
+        self.path = path
+        self._fd = atomic.open_append(path)
+        data = atomic.read_bytes(path)
+        rows, good, _ = parse(data)
+        if good < len(data):
+            os.ftruncate(self._fd, good)
+        self._rows = len(rows)
+
+    @property
+    def rows_written(self) -> int:
+        """Rows in this file."""
+        return self._rows
+
+    def append(self, row: Mapping[str, Any], durable: bool = False) -> None:
+        """Append one row; nan and infinity become null. durable: it and all rows before it are on disk when this returns."""
+        atomic.append_line(self._fd, jsontext.dumps(row) + b"\n", durable, self.path)
+        self._rows += 1
+
+    def sync(self) -> None:
+        """Put all rows on disk."""
+        atomic.sync(self._fd, self.path)
+
+    def close(self) -> None:
+        """Put all rows on disk and close; harmless if closed already."""
+        if self._fd >= 0:
+            self.sync()
+            os.close(self._fd)
+            self._fd = -1
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """All rows; a torn tail is passed over, no file is no rows; Torn if rows follow a damaged line."""
+    rows, _, damaged = parse(_bytes(path))
+    if damaged:
+        raise Torn(f"line {damaged} is damaged, rows follow it", f"{path}:{damaged}", "restore the file from a backup")
+    return rows
+
+
+def read_prefix(path: Path) -> list[dict[str, Any]]:
+    """The rows before the first damaged line."""
+    return parse(_bytes(path))[0]
+
+
+def parse(data: bytes) -> tuple[list[dict[str, Any]], int, int | None]:
+    """Rows before the first damaged line, the number of bytes they take, and that line's number if good rows follow it."""
+    rows: list[dict[str, Any]] = []
+    good = 0
+    lines = data.split(b"\n")
+    for index, line in enumerate(lines[:-1]):  # what follows the last newline is half a line, or empty
+        row = _row(line)
+        if row is None:
+            followed = any(_row(later) is not None for later in lines[index + 1 : -1])
+            return rows, good, index + 1 if followed else None
+        rows.append(row)
+        good += len(line) + 1
+    return rows, good, None
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    try:
+        return jsontext.loads(line, "")
+    except Torn:
+        return None
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return atomic.read_bytes(path)
+    except FileNotFoundError:
+        return b""

@@ -1,0 +1,100 @@
+"""The run folder as an object, for reading; `claim` gives the writing side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from protocol import atomic, batch, epochs, heartbeat, journal, names, weights
+from protocol.epoch import Epoch, claim, control_files
+from protocol.records import Batch, Card, Packet
+from protocol.scan import Entry, Finding, Scan
+
+
+class Store:
+    """One run folder. Nothing is written but by `claim`."""
+
+    def __init__(self, root: Path, period_s: float = heartbeat.PERIOD_S) -> None:
+        """period_s: of the heartbeats of epochs claimed here."""
+        self.root = Path(root)
+        self._period_s = period_s
+        self._scans: dict[str, Scan] = {}
+        self._refused: dict[Path, Entry] = {}
+
+    def simulators(self) -> list[str]:
+        """Names of the simulators that have ever started."""
+        try:
+            found = sorted(path.name for path in (self.root / names.SIM).iterdir() if path.is_dir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [name for name in found if names.is_simulator(name)]
+
+    def roles(self) -> list[str]:
+        """All roles that have ever started, "train" last."""
+        train = [names.TRAIN] if (self.root / names.TRAIN).is_dir() else []
+        return [names.simulator_role(name) for name in self.simulators()] + train
+
+    def control(self) -> set[str]:
+        """Names of the files in control/."""
+        return set(control_files(self.root))
+
+    def claim(self, role: str, takeover: bool = False) -> Epoch:
+        """Start a new epoch of a role; RoleTaken if a living daemon plays it (unless `takeover`)."""
+        return claim(self.root, role, takeover, self._period_s)
+
+    def entries(self, role: str) -> list[Entry]:
+        """Every trigger of a role that is visible now, good or not, in order."""
+        if role not in self._scans:
+            self._scans[role] = Scan(self.root, role)
+        found = self._scans[role].update()
+        self._refused = {path: entry for path, entry in self._refused.items() if entry.role != role}
+        self._refused.update({entry.trigger: entry for entry in found if entry.finding is Finding.REFUSED})
+        return found
+
+    def packets(self, role: str) -> list[Packet]:
+        """All messages of a role that count (whole, and adopted by its later epochs), in order."""
+        return [entry.packet for entry in self.entries(role) if entry.packet is not None and not entry.retracted]
+
+    @property
+    def refused(self) -> list[Entry]:
+        """What the last look at each role refused; `.trigger`, `.reason`."""
+        return list(self._refused.values())
+
+    def find(self, role: str, digest: str) -> Packet | None:
+        """The message with this digest, even if a later epoch did not adopt it: a model named in a ledger stays."""
+        found = (entry.packet for entry in self.entries(role) if entry.packet is not None and entry.packet.digest == digest)
+        return next(found, None)
+
+    def read_batch(self, packet: Packet) -> Batch:
+        """The labels of a packet; Torn if its bytes are not what was published."""
+        return batch.load(atomic.read_verified(packet.path, packet.digest))
+
+    def read_card(self, packet: Packet) -> Card:
+        """The card of a packet of weights, every file verified."""
+        return weights.verify(packet.path, packet.digest)
+
+    def epochs(self, role: str) -> list[epochs.EpochRecord]:
+        """The starts of a role, in order."""
+        return epochs.records(self.root / role)
+
+    def ledger(self, role: str) -> list[dict[str, Any]]:
+        """The rows that count, of all epochs, in order."""
+        return epochs.adopted_rows(self.epochs(role))
+
+    def all_rows(self, role: str) -> list[dict[str, Any]]:
+        """Every readable row, repeated and abandoned ones too: for costs."""
+        return [row for record in self.epochs(role) for row in journal.read_prefix(record.folder / names.JOURNAL)]
+
+    def trajectories(self, role: str) -> list[Path]:
+        """Closed trajectory segments of all epochs, in order; where steps occur twice the later file holds."""
+        return [path for record in self.epochs(role) for path in sorted((record.folder / names.TRAJECTORY).glob("[0-9]*.h5"))]
+
+    def heartbeat(self, role: str) -> dict[str, Any] | None:
+        """The last heartbeat of the newest epoch; None if there is none."""
+        path = self.heartbeat_path(role)
+        return None if path is None else heartbeat.read(path)
+
+    def heartbeat_path(self, role: str) -> Path | None:
+        """Where the newest epoch's heartbeat is; None without an epoch."""
+        found = epochs.numbers(self.root / role)
+        return self.root / role / names.epoch(found[-1]) / names.HEARTBEAT if found else None

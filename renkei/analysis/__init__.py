@@ -1,0 +1,1 @@
+"""Averages, distributions and error bars of a run."""

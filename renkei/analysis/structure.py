@@ -1,0 +1,172 @@
+"""Bond lengths, bond angles and pair distributions of structures in any cell, periodic images included."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from ase.data import chemical_symbols, covalent_radii
+
+from kernels.arrays import Array
+
+BOND_FACTOR = 1.3  # a bond is a pair nearer than this times the sum of its covalent radii
+LARGEST_CHUNK = 2_000_000  # distances held at once
+
+
+@dataclass(frozen=True)
+class Bonds:
+    """The bonds of one reference structure, kept for a whole run so that a bond is one time series."""
+
+    first: Array  # (M,) index of an atom
+    second: Array  # (M,) index of an atom; first < second, or an image of the same atom
+    vector: Array  # (M, 3) A, from first to the image of second in the reference structure
+    names: Array  # (M,) str, e.g. "O-H": the heavier element first
+
+
+@dataclass(frozen=True)
+class PairDistribution:
+    """How the distances of one kind of pair are distributed."""
+
+    pair: str  # e.g. "O-H"
+    distance: Array  # (K,) A, middles of the bins
+    value: Array  # (K,) g(r), no unit, where periodic in three directions; else pairs per A, normalised to 1
+    is_g: bool
+
+
+def find_bonds(positions: Array, numbers: Array, cell: Array, pbc: Array) -> Bonds:
+    """The bonds of one structure: pairs within 1.3 times their summed covalent radii, images included.
+
+    positions: (N, 3) A.  numbers: (N,).  cell: (3, 3) A.  pbc: (3,) bool.
+    """
+    radii = covalent_radii[numbers]
+    shifts = image_shifts(cell, pbc, 2 * BOND_FACTOR * float(radii.max(initial=0.0)))
+    i, j = np.triu_indices(len(numbers))
+    vector = wrap(positions[j] - positions[i], cell, pbc)[:, None, :] + shifts @ cell  # (pairs, images, 3)
+    length = np.linalg.norm(vector, axis=-1)
+    near = (length < BOND_FACTOR * (radii[i] + radii[j])[:, None]) & (length > 1e-6)
+    near[i == j] &= _half(shifts)  # an atom and its own images: each bond once
+    pair, image = np.nonzero(near)
+    names = np.array([pair_name(numbers[a], numbers[b]) for a, b in zip(i[pair], j[pair], strict=True)], dtype=str)
+    return Bonds(i[pair], j[pair], vector[pair, image], names)
+
+
+def bond_vectors(bonds: Bonds, positions: Array, cell: Array, pbc: Array) -> Array:
+    """Vectors of the bonds in other structures of the same system, by the image nearest to the reference.
+
+    positions: (..., N, 3) A.  cell: (3, 3) A.  pbc: (3,) bool.  Returns (..., M, 3) A.
+    """
+    vector = positions[..., bonds.second, :] - positions[..., bonds.first, :]
+    return np.asarray(bonds.vector + wrap(vector - bonds.vector, cell, pbc))
+
+
+def bond_lengths(bonds: Bonds, positions: Array, cell: Array, pbc: Array) -> dict[str, Array]:
+    """Lengths by kind of bond.  positions: (..., N, 3) A.  Returns name -> (..., bonds of that kind) A."""
+    lengths = np.linalg.norm(bond_vectors(bonds, positions, cell, pbc), axis=-1)
+    return {str(name): lengths[..., bonds.names == name] for name in np.unique(bonds.names)}
+
+
+def bond_angles(bonds: Bonds, positions: Array, numbers: Array, cell: Array, pbc: Array) -> dict[str, Array]:
+    """Angles between bonds that share an atom, by kind, the shared atom in the middle of the name.
+
+    positions: (..., N, 3) A.  numbers: (N,).  Returns name -> (..., angles of that kind) degrees.
+    """
+    vectors = bond_vectors(bonds, positions, cell, pbc)
+    found: dict[str, list[Array]] = {}
+    ends = [(a, b, 1.0, k) for k, (a, b) in enumerate(zip(bonds.first, bonds.second, strict=True))]
+    ends += [(b, a, -1.0, k) for a, b, _, k in ends]
+    for (middle, one, s, k), (other_middle, two, t, m) in itertools.combinations(ends, 2):
+        if middle != other_middle:
+            continue
+        outer = sorted((numbers[one], numbers[two]), reverse=True)
+        name = "-".join(chemical_symbols[n] for n in (outer[0], numbers[middle], outer[1]))
+        found.setdefault(name, []).append(_angle(s * vectors[..., k, :], t * vectors[..., m, :]))
+    return {name: np.stack(angles, axis=-1) for name, angles in sorted(found.items())}
+
+
+def pair_distributions(
+    positions: Array, numbers: Array, cell: Array, pbc: Array, largest_A: float, bins: int = 200
+) -> list[PairDistribution]:
+    """Distribution of distances up to `largest_A` for every pair of elements, all images counted.
+
+    positions: (B, N, 3) A, any number of structures (beads, steps) of one system.  numbers: (N,).
+    """
+    shifts = image_shifts(cell, pbc, largest_A)
+    edges = np.linspace(0.0, largest_A, bins + 1)
+    found = []
+    for one, two in itertools.combinations_with_replacement(sorted(np.unique(numbers), reverse=True), 2):
+        first, second = np.flatnonzero(numbers == one), np.flatnonzero(numbers == two)
+        counts = _count(positions[:, first], positions[:, second], bool(one == two), (shifts, cell, pbc), edges)
+        # ordered pairs throughout: each pair of equal atoms is seen from both
+        pairs = len(first) * len(second) * len(positions)
+        name = pair_name(one, two)
+        found.append(_normalised(name, counts, edges, pairs, abs(np.linalg.det(cell)) if np.all(pbc) else None))
+    return [distribution for distribution in found if np.any(distribution.value)]
+
+
+def image_shifts(cell: Array, pbc: Array, reach_A: float) -> Array:
+    """Integer shifts (K, 3) of all images that can lie within `reach_A` of a wrapped difference vector."""
+    spans = [0, 0, 0]
+    if np.any(pbc):
+        heights = _heights(cell, pbc)
+        spans = [int(np.floor(reach_A / heights[k] + 0.5)) if pbc[k] else 0 for k in range(3)]
+    return np.array(list(itertools.product(*(range(-span, span + 1) for span in spans))), dtype=float)
+
+
+def wrap(vectors: Array, cell: Array, pbc: Array) -> Array:
+    """Difference vectors with fractional components in [-1/2, 1/2) along periodic directions; (..., 3) A."""
+    if not np.any(pbc):
+        return vectors
+    full = _full_cell(cell, pbc)
+    turns = np.where(pbc, np.floor(vectors @ np.linalg.inv(full) + 0.5), 0.0)
+    return np.asarray(vectors - turns @ full)
+
+
+def pair_name(one: int, two: int) -> str:
+    """E.g. "O-H": the heavier element first."""
+    return f"{chemical_symbols[max(one, two)]}-{chemical_symbols[min(one, two)]}"
+
+
+def _full_cell(cell: Array, pbc: Array) -> Array:
+    """The cell with unit vectors, perpendicular to the periodic ones, where it is not periodic."""
+    from ase.geometry import complete_cell
+
+    return np.asarray(complete_cell(np.where(np.asarray(pbc)[:, None], cell, 0.0)))
+
+
+def _heights(cell: Array, pbc: Array) -> Array:
+    return np.asarray(1.0 / np.linalg.norm(np.linalg.inv(_full_cell(cell, pbc)), axis=0))
+
+
+def _half(shifts: Array) -> Array:
+    """True for one of each pair of opposite shifts: the first component that is not zero is positive."""
+    return np.asarray([bool(s.any()) and s[np.flatnonzero(s)[0]] > 0 for s in shifts])
+
+
+def _angle(one: Array, two: Array) -> Array:
+    cosine = (one * two).sum(axis=-1) / (np.linalg.norm(one, axis=-1) * np.linalg.norm(two, axis=-1))
+    return np.asarray(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))))
+
+
+def _count(first: Array, second: Array, same: bool, lattice: tuple[Array, Array, Array], edges: Array) -> Array:
+    """Histogram of ordered pair distances; first: (B, A, 3), second: (B, C, 3) A.  Returns (K,) counts."""
+    shifts, cell, pbc = lattice
+    counts = np.zeros(len(edges) - 1)
+    rows = max(1, LARGEST_CHUNK // max(1, first.shape[1] * second.shape[1] * len(shifts)))
+    images = shifts @ cell
+    for start in range(0, len(first), rows):
+        vectors = second[start : start + rows, None, :, :] - first[start : start + rows, :, None, :]
+        squared = ((wrap(vectors, cell, pbc)[..., None, :] + images) ** 2).sum(axis=-1)
+        squared = squared[squared > 1e-12] if same else squared.ravel()
+        counts += np.histogram(np.sqrt(squared[squared < edges[-1] ** 2]), edges)[0]
+    return counts
+
+
+def _normalised(name: str, counts: Array, edges: Array, pairs: int, volume: float | None) -> PairDistribution:
+    middles = 0.5 * (edges[1:] + edges[:-1])
+    if volume is None:
+        value = counts / max(counts.sum(), 1) / np.diff(edges)
+    else:
+        shells = 4 / 3 * np.pi * np.diff(edges**3)
+        value = counts * volume / (pairs * shells)
+    return PairDistribution(name, middles, value, volume is not None)

@@ -1,0 +1,121 @@
+"""Acceptance, statistics of dH, averages with errors, and what they cost in first-principles calls."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import erfc
+
+from kernels import statistics
+from kernels.arrays import Array
+from kernels.statistics import Estimate
+from renkei.analysis.ledger import Ledger, Row, by_walker
+from renkei.analysis.path_integral import energy_difference
+
+FALSE_ALARM = 1e-4  # chance that independent trials show a longer rejection run than the bound
+SHORTEST_BOUND = 20  # rejections in a row that are never held against a chain
+
+
+class Acceptance(NamedTuple):
+    """Shares from 0 to 1; NaN without rows."""
+
+    total: float  # accepted rows
+    integrator: float  # mean of min(1, exp(-beta dH)) of the potential that drove the trajectory
+    model: float  # the same for the rest: first principles against that potential
+
+
+class EnergyErrors(NamedTuple):
+    """Statistics of beta dH over the proposals that have an energy."""
+
+    mean: float
+    variance: float
+    predicted_acceptance: float  # erfc(sqrt(mean) / 2), exact for a Gaussian
+    without_energy: int  # proposals that have none: trapped, or refused by the engine
+
+
+class Calls(NamedTuple):
+    """First-principles calls of all rows, all phases, retries and failures counted."""
+
+    calls: int
+    failures: int
+
+
+def acceptance(ledger: Ledger) -> Acceptance:
+    """Acceptance of the rows, with the integrator's and the model's share apart."""
+    if not len(ledger):
+        return Acceptance(math.nan, math.nan, math.nan)
+    total = float(ledger.accepted.mean())
+    return Acceptance(total, _mean_probability(ledger.log_ratio_integrator), _mean_probability(ledger.log_ratio_model))
+
+
+def exp_minus_beta_dH(ledger: Ledger) -> Estimate:
+    """<exp(-beta dH)> over the proposals that have an energy; 1 in equilibrium."""
+    return statistics.mean_exponential(by_walker(ledger, ledger.log_ratio))
+
+
+def energy_errors(ledger: Ledger) -> EnergyErrors:
+    """Mean and variance of beta dH, and the acceptance that a Gaussian of this mean would have."""
+    finite = -ledger.log_ratio[np.isfinite(ledger.log_ratio)]
+    if not len(finite):
+        return EnergyErrors(math.nan, math.nan, math.nan, len(ledger))
+    mean = float(finite.mean())
+    return EnergyErrors(mean, float(finite.var()), float(erfc(0.5 * math.sqrt(max(mean, 0.0)))), len(ledger) - len(finite))
+
+
+def averages(ledger: Ledger) -> dict[str, Estimate]:
+    """Mean, error, autocorrelation time and effective sample size of every observable of the rows.
+
+    Beside the rows' own observables stands `energy_difference_eV`, the primitive minus the virial energy, as one series:
+    the two are correlated, so the error of the difference is not the difference of errors.
+    """
+    series = dict(ledger.observables)
+    difference = energy_difference(ledger)
+    if difference is not None:
+        series["energy_difference_eV"] = difference
+    columns = {name: by_walker(ledger, values) for name, values in series.items()}
+    return {name: statistics.estimate(c) for name, c in columns.items() if c.size and np.isfinite(c).all()}
+
+
+def longest_rejection_run(ledger: Ledger) -> int:
+    """The largest number of rejections in a row of any walker."""
+    return statistics.longest_run(by_walker(ledger, ~ledger.accepted)) if len(ledger) else 0
+
+
+def rejection_bound(acceptance: float, steps: int) -> int:
+    """Rejections in a row that `steps` independent trials exceed with probability 1e-4; at least 20."""
+    if not 0 < acceptance < 1:
+        return SHORTEST_BOUND
+    return max(SHORTEST_BOUND, math.ceil(math.log(FALSE_ALARM / max(steps, 1)) / math.log1p(-acceptance)))
+
+
+def engine_failure_share(ledger: Ledger) -> float:
+    """Share of rows whose proposal the engine refused (the target is +infinity there)."""
+    refused = np.char.find(ledger.outcome, "engine_failure") >= 0 if len(ledger) else np.zeros(0, dtype=bool)
+    return float(refused.mean()) if len(ledger) else 0.0
+
+
+def engine_calls(rows: Iterable[Row]) -> Calls:
+    """All first-principles calls that any row of the journals has paid for."""
+    paid = [row for row in rows if row["event"] in ("startup", "step")]
+    return Calls(sum(int(r.get("engine_calls") or 0) for r in paid), sum(int(r.get("engine_failures") or 0) for r in paid))
+
+
+def running_acceptance(ledger: Ledger, window: int = 25) -> tuple[Array, Array]:
+    """Acceptance over the last `window` steps of all walkers: (steps (K,), share (K,))."""
+    steps = np.unique(ledger.step)
+    if not len(steps):
+        return steps, np.zeros(0)
+    position = np.searchsorted(steps, ledger.step)
+    taken = np.bincount(position, weights=ledger.accepted, minlength=len(steps))
+    sums = np.stack([np.cumsum(taken), np.cumsum(np.bincount(position, minlength=len(steps)))])
+    before = np.concatenate([np.zeros((2, min(window, len(steps)))), sums[:, :-window]], axis=1)
+    recent = sums - before
+    return steps, recent[0] / recent[1]
+
+
+def _mean_probability(log_ratios: Array) -> float:
+    finite = np.isfinite(log_ratios)
+    return float(np.where(finite, np.exp(np.minimum(np.where(finite, log_ratios, 0.0), 0.0)), 0.0).mean())

@@ -1,0 +1,165 @@
+"""The report as one self-contained page: numbers put into words and digits, figures inside."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from renkei.canvas import Figure
+from renkei.digits import NONE, number, pair, with_error
+from renkei.run_view import DaemonView, RunView
+
+LABELS = {
+    "energy_virial_eV": "energy (centroid virial)",
+    "energy_primitive_eV": "energy (primitive)",
+    "energy_difference_eV": "primitive − virial",
+    "kinetic_energy_eV": "kinetic energy",
+    "potential_energy_eV": "potential energy",
+}
+UNITS = {"A": "Å", "deg": "°"}
+HEADLINES = {
+    "exact": "Exact within the error bars",
+    "approximate": "Approximate: quote with the reservations below",
+    "do not quote": "Do not quote these numbers",
+}
+
+
+def page(view: RunView, report: Mapping[str, Any], figures: Mapping[str, Sequence[Figure]]) -> str:
+    """The HTML text. report: from renkei.results.  figures: by simulator's name."""
+    folder = Path(__file__).parent
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.FileSystemLoader(folder))
+    return environment.get_template("report.html").render(
+        name=view.root.resolve().name,
+        system=_system(view),
+        written=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        report=report,
+        headline=HEADLINES[report["audit"]["verdict"]],
+        parts=[_part(name, found, figures.get(name, ())) for name, found in report["simulators"].items()],
+        generations=[_generation(row) for row in report["weights"]["generations"]],
+        no_weights="No generation has been published yet." if view.trainer else "No trainer has started.",
+        cost=_cost(report),
+        provenance=_provenance(view, report),
+    )
+
+
+def _part(name: str, found: Mapping[str, Any], figures: Sequence[Figure]) -> dict[str, Any]:
+    sampling = found["sampling"]
+    return {
+        "name": name,
+        "sampling": sampling,
+        "tiles": [{"label": label, "value": value} for label, value in _tiles(sampling, found["observables"])],
+        "observables": [_observable(key, row) for key, row in _in_order(found["observables"])],
+        "blocks": [_block(row, sampling) for row in sampling["blocks"]],
+        "figures": [{**vars(f), "data": base64.b64encode(f.png).decode()} for f in figures],
+    }
+
+
+def _tiles(sampling: Mapping[str, Any], observables: Mapping[str, Any]) -> list[tuple[str, str]]:
+    creutz, steps = sampling["exp_minus_beta_dH"], sampling["steps"]
+    energy = observables.get("energy_virial_eV", {})
+    shares = f"{number(sampling['acceptance_integrator'], '.2f')} × {number(sampling['acceptance_model'], '.2f')}"
+    return [
+        ("energy (virial), eV", pair(energy.get("mean"), energy.get("stderr"))),
+        ("production acceptance", number(sampling["acceptance"]["production"], ".2f")),
+        ("integrator's × model's acceptance", shares),
+        ("⟨exp(−βΔH)⟩", pair(creutz["mean"], creutz["stderr"])),
+        ("steps: adapt + production", f"{steps['adapt']} + {steps['production']}"),
+        ("mean trajectory, fs", number(sampling["trajectory_fs"], ".1f")),
+        ("effective samples of the energy", number(energy.get("ess"), ".0f")),
+        ("longest rejection run (bound)", f"{sampling['longest_rejection_run']} ({sampling['rejection_bound']})"),
+    ]
+
+
+def _in_order(observables: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The energies first, in the order in which they are read."""
+    order = list(LABELS)
+    return sorted(observables.items(), key=lambda item: (order.index(item[0]) if item[0] in order else len(order), item[0]))
+
+
+def _observable(name: str, row: Mapping[str, Any]) -> dict[str, str]:
+    mean, error = with_error(row["mean"], row["stderr"])
+    plain = name.removesuffix(f"_{row['unit']}").replace("_", " ")
+    return {
+        "label": LABELS.get(name, plain),
+        "mean": mean,
+        "error": error,
+        "unit": UNITS.get(row["unit"], row["unit"]),
+        "tau": number(row["tau_steps"], ".1f"),
+        "ess": number(row["ess"], ".0f"),
+        "calls": number(row["calls_per_ess"], ".0f"),
+    }
+
+
+def _block(row: Mapping[str, Any], sampling: Mapping[str, Any]) -> dict[str, Any]:
+    creutz, energy = row["exp_minus_beta_dH"], row["energy_virial_eV"]
+    return {
+        **row,
+        "quoted": row["block"] == sampling["block"] and row["complete"],
+        "acceptance": number(row["acceptance"], ".2f"),
+        "creutz": pair(creutz["mean"], creutz["stderr"]),
+        "run": row["longest_rejection_run"],
+        "energy": pair(energy["mean"], energy["stderr"]),
+    }
+
+
+def _generation(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **row,
+        "energy": number(row["energy_rmse_meV_per_atom"], ".2f"),
+        "force": number(row["force_rmse_eV_per_A"], ".3f"),
+        "predicted": number(row["predicted_acceptance"], ".2f"),
+        "acceptance": number(row["acceptance"], ".2f"),
+    }
+
+
+def _cost(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    engine = report["engine"]
+    rows = [
+        ("first-principles calls", f"{engine['calls']:,} (all phases; {engine['failures']:,} failed)"),
+        ("calls per effective sample of the energy", number(engine["calls_per_ess"], ".1f")),
+        ("time in the engine", f"{engine['seconds']:,.0f} s"),
+    ]
+    for side, seconds in report["balance"].items():
+        total = sum(seconds.values())
+        if total > 0:
+            shares = ", ".join(f"{key.removesuffix('_s')} {value / total:.0%}" for key, value in seconds.items() if value > 0)
+            rows.append((f"{side}'s wall time", f"{total:,.0f} s: {shares}"))
+    return rows
+
+
+def _system(view: RunView) -> str:
+    if not view.simulators:
+        return "nothing has started"
+    main = view.simulators[0]
+    found = {key: main.setting(key) for key in ("system.structure", "engine.name", "engine.method", "sampler.name")}
+    method = " ".join(str(found[key]) for key in ("engine.name", "engine.method") if found[key])
+    told = [str(found["system.structure"] or ""), method, str(found["sampler.name"] or "").replace("_", "-").upper()]
+    beads, kelvin = main.setting("sampler.beads"), main.setting("sampler.ensemble.temperature_K")
+    told += [f"{beads} beads" if beads else "", f"{kelvin:g} K" if kelvin else ""]
+    return ", ".join(text for text in told if text)
+
+
+def _provenance(view: RunView, report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    rows = [("run folder", str(view.root.resolve())), ("engine fingerprint", report["engine"]["fingerprint"] or NONE)]
+    for simulator in view.simulators:
+        rows += [(f"{simulator.role}, {key}", value) for key, value in _starts(simulator)]
+        rows.append((f"{simulator.role}, seed", str(simulator.setting("seed"))))
+    if view.trainer:
+        rows += [(f"trainer, {key}", value) for key, value in _starts(view.trainer)]
+    return rows
+
+
+def _starts(daemon: DaemonView) -> list[tuple[str, str]]:
+    starts = [row for row in daemon.all_rows if row["event"] == "start"]
+    if not starts:
+        return []
+    newest = starts[-1]
+    versions = ", ".join(f"{key} {value}" for key, value in (newest.get("versions") or {}).items() if key != "engine")
+    facts = [("starts", str(len(starts))), ("versions", versions), ("device", str(newest.get("device", "")))]
+    facts.append(("ranks", str(newest.get("ranks", ""))))
+    return [(key, value) for key, value in facts if value]

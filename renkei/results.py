@@ -1,0 +1,216 @@
+"""What a run has to say, as one dictionary of plain numbers: the content of report.json, whose named keys are stable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from kernels import statistics
+from kernels.statistics import Estimate
+from protocol.store import Store
+from renkei import trajectory
+from renkei.analysis import structure, thermo, verdict
+from renkei.analysis.ledger import Ledger, in_phase, production_blocks, select
+from renkei.analysis.path_integral import centroids
+from renkei.analysis.verdict import Verdict
+from renkei.run_view import DaemonView, RunView, SimulatorView
+from renkei.trajectory import Trajectory
+
+SCHEMA = 1
+UNITS = {"eV": "eV", "A": "A", "deg": "deg"}  # last part of an observable's name -> unit
+SEVERITY = (verdict.EXACT, verdict.APPROXIMATE, verdict.DO_NOT_QUOTE)
+
+
+def report(view: RunView, trajectories: Mapping[str, Trajectory | None]) -> dict[str, Any]:
+    """The results of a run; trajectories: simulator's name -> its states, None where there are none yet.
+
+    `sampling` and `observables` are those of the first simulator, all of them stand under `simulators`: ensembles of
+    different temperature have no common average.
+    """
+    by_name = {simulator.name: _simulator(simulator, trajectories.get(simulator.name)) for simulator in view.simulators}
+    first = next(iter(by_name.values()), None)
+    main = view.simulators[0] if view.simulators else None
+    return {
+        "schema": SCHEMA,
+        "run": str(view.root),
+        "phase": main.phase if main else "startup",
+        "sampling": first["sampling"] if first else {},
+        "observables": first["observables"] if first else {},
+        "weights": _weights(view),
+        "engine": _engine(view, main, first["observables"] if first else {}),
+        "balance": {"simulator": _seconds(*view.simulators), "trainer": _seconds(*([view.trainer] if view.trainer else []))},
+        "audit": _audit(by_name),
+        "simulators": by_name,
+    }
+
+
+def quoted_block(simulator: SimulatorView) -> tuple[int | None, Ledger, bool]:
+    """Number and rows of the quoted production block (the last full one, else the running one), and whether it is complete."""
+    blocks = production_blocks(simulator.ledger)
+    full = verdict.full_blocks(blocks, simulator.rows)
+    if not blocks:
+        return None, in_phase(simulator.ledger, "production"), False
+    number = max(full or blocks)
+    return number, blocks[number], number in full
+
+
+def read_trajectories(view: RunView) -> dict[str, Trajectory | None]:
+    """The states of every simulator of the run."""
+    store = Store(view.root)
+    return {simulator.name: trajectory.read(store, simulator.role) for simulator in view.simulators}
+
+
+def quoted_states(states: Trajectory | None, block: int | None) -> Trajectory | None:
+    """The states of one production block; None without any."""
+    if states is None or block is None:
+        return None
+    chosen = trajectory.select(states, (states.phase == trajectory.PRODUCTION) & (states.block == block))
+    return chosen if len(chosen) else None
+
+
+def reference_bonds(states: Trajectory) -> structure.Bonds:
+    """The bonds of the first state's centroid, kept for the whole run."""
+    return structure.find_bonds(centroids(states.positions[0, 0]), states.numbers, states.cell, states.pbc)
+
+
+def _simulator(simulator: SimulatorView, states: Trajectory | None) -> dict[str, Any]:
+    number, rows, complete = quoted_block(simulator)
+    observables = thermo.averages(rows)
+    quoted = quoted_states(states, number)
+    if states is not None and quoted is not None:
+        observables |= _bond_averages(quoted, reference_bonds(states))
+    judged = verdict.judge(production_blocks(simulator.ledger), simulator.rows)
+    return {
+        "phase": simulator.phase,
+        "sampling": {**_sampling(simulator, rows), "block": number, "block_complete": complete, "blocks": _blocks(simulator)},
+        "observables": {name: _observable(name, found, simulator) for name, found in observables.items()},
+        "balance": _seconds(simulator),
+        "audit": {"verdict": judged.verdict, "reasons": list(judged.reasons)},
+    }
+
+
+def _sampling(simulator: SimulatorView, rows: Ledger) -> dict[str, Any]:
+    adapt = in_phase(simulator.ledger, "adapt")
+    shares, creutz, errors = thermo.acceptance(rows), thermo.exp_minus_beta_dH(rows), thermo.energy_errors(rows)
+    return {
+        "steps": {"adapt": _steps(adapt), "production": _steps(rows)},
+        "acceptance": {"adapt": thermo.acceptance(adapt).total, "production": shares.total},
+        "acceptance_integrator": shares.integrator,
+        "acceptance_model": shares.model,
+        "exp_minus_beta_dH": {"mean": creutz.mean, "stderr": creutz.stderr},
+        "beta_dH": errors._asdict(),
+        "trajectory_fs": float(rows.length_fs.mean()) if len(rows) else None,
+        "timestep_fs": float(rows.timestep_fs[-1]) if len(rows) else None,
+        "beads": simulator.setting("sampler.beads"),
+        "walkers": simulator.setting("sampler.walkers"),
+        "temperature_K": simulator.setting("sampler.ensemble.temperature_K"),
+        "longest_rejection_run": thermo.longest_rejection_run(rows),
+        "rejection_bound": thermo.rejection_bound(shares.total, len(rows)),
+    }
+
+
+def _blocks(simulator: SimulatorView) -> list[dict[str, Any]]:
+    """Every production block, quoted or not."""
+    blocks = production_blocks(simulator.ledger)
+    full = verdict.full_blocks(blocks, simulator.rows)
+    found = []
+    for number, rows in blocks.items():
+        energy = thermo.averages(rows).get("energy_virial_eV", Estimate(np.nan, np.nan, np.nan, np.nan, 0))
+        creutz = thermo.exp_minus_beta_dH(rows)
+        found.append(
+            {
+                "block": number,
+                "complete": number in full,
+                "steps": _steps(rows),
+                "acceptance": thermo.acceptance(rows).total,
+                "exp_minus_beta_dH": {"mean": creutz.mean, "stderr": creutz.stderr},
+                "longest_rejection_run": thermo.longest_rejection_run(rows),
+                "energy_virial_eV": {"mean": energy.mean, "stderr": energy.stderr},
+                "generation": int(rows.generation[-1]),
+            }
+        )
+    return found
+
+
+def _bond_averages(states: Trajectory, bonds: structure.Bonds) -> dict[str, Estimate]:
+    """Mean length of each kind of bond, averaged over the beads and bonds of a state."""
+    lengths = structure.bond_lengths(bonds, states.positions, states.cell, states.pbc)
+    return {f"bond_length_{name}_A": statistics.estimate(found.mean(axis=(2, 3))) for name, found in lengths.items()}
+
+
+def _observable(name: str, found: Estimate, simulator: SimulatorView) -> dict[str, Any]:
+    return {
+        "mean": found.mean,
+        "stderr": found.stderr,
+        "ess": found.ess,
+        "unit": UNITS.get(name.rpartition("_")[2], ""),
+        "tau_steps": found.tau,
+        "calls_per_ess": simulator.cost.calls / found.ess if found.ess > 0 else None,
+    }
+
+
+def _weights(view: RunView) -> dict[str, Any]:
+    published = view.trainer.published if view.trainer else []
+    used = {g for simulator in view.simulators for g in simulator.used_generations}
+    newest = published[-1]["generation"] if published else max(used, default=None)
+    driving = [s.used_generations[-1] for s in view.simulators[:1] if s.used_generations]
+    generation = driving[0] if driving else newest
+    row = next((r for r in reversed(published) if r["generation"] == generation), {})
+    return {
+        "published": len({r["generation"] for r in published} | {packet.number for packet in view.weights}),
+        "used": len(used),
+        "generation": generation,
+        "energy_rmse_meV_per_atom": row.get("heldout_energy_rmse_meV_per_atom"),
+        "force_rmse_eV_per_A": row.get("heldout_force_rmse_eV_per_A"),
+        "generations": [_generation(view, r) for r in published],
+    }
+
+
+def _generation(view: RunView, row: Mapping[str, Any]) -> dict[str, Any]:
+    """A published generation with what it was good for: its steps and acceptance in the first simulator."""
+    every = [simulator.ledger for simulator in view.simulators[:1]]
+    driven = [select(rows, rows.generation == row["generation"]) for rows in every]
+    return {
+        "generation": row["generation"],
+        "batches": len(row.get("batches") or ()),
+        "energy_rmse_meV_per_atom": row.get("heldout_energy_rmse_meV_per_atom"),
+        "force_rmse_eV_per_A": row.get("heldout_force_rmse_eV_per_A"),
+        "predicted_acceptance": row.get("predicted_acceptance"),
+        "steps": sum(_steps(rows) for rows in driven),
+        "acceptance": thermo.acceptance(driven[0]).total if driven else None,
+    }
+
+
+def _engine(view: RunView, main: SimulatorView | None, observables: Mapping[str, Any]) -> dict[str, Any]:
+    """Costs; calls_per_ess is per effective sample of the virial energy, the other observables have their own."""
+    starts = main.events("start") if main else []
+    versions = starts[-1].get("versions") or {} if starts else {}
+    return {
+        "name": main.setting("engine.name") if main else None,
+        "fingerprint": versions.get("engine"),
+        "calls": view.calls,
+        "failures": sum(s.cost.failures for s in view.simulators),
+        "calls_per_ess": observables.get("energy_virial_eV", {}).get("calls_per_ess"),
+        "seconds": sum(s.activities.get("engine", 0.0) for s in view.simulators),
+    }
+
+
+def _seconds(*daemons: DaemonView) -> dict[str, float]:
+    names = dict.fromkeys(name for daemon in daemons for name in daemon.activities)
+    return {f"{name}_s": sum(daemon.activities.get(name, 0.0) for daemon in daemons) for name in names}
+
+
+def _audit(by_name: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The worst verdict of all simulators; with several of them a reason names its simulator."""
+    if not by_name:
+        return {"verdict": verdict.DO_NOT_QUOTE, "reasons": ["no simulator has started"]}
+    found = {name: Verdict(part["audit"]["verdict"], tuple(part["audit"]["reasons"])) for name, part in by_name.items()}
+    worst = max((one.verdict for one in found.values()), key=SEVERITY.index)
+    reasons = [reason if len(found) == 1 else f"{name}: {reason}" for name, one in found.items() for reason in one.reasons]
+    return {"verdict": worst, "reasons": reasons}
+
+
+def _steps(rows: Ledger) -> int:
+    return len(np.unique(rows.step))

@@ -1,0 +1,110 @@
+"""Validate a run without starting it: configuration, structure, one engine call."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from protocol.errors import BadSetting, EngineFailed
+from protocol.records import Label
+from protocol.settings import Config, load
+from renkei.plugins import PLUGINS
+from sim_daemon.engines import base as engines
+from sim_daemon.system import System, read_system
+
+
+def check(
+    source: Annotated[Path, typer.Argument(metavar="RUN", help="run folder, or a YAML file")],
+    no_engine: Annotated[bool, typer.Option("--no-engine", help="leave the engine call out")] = False,
+) -> None:
+    """Validate a run folder or YAML file: every key, the structure, and the engine by one call."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numerical libraries load: as in the simulator
+    config = load(source, PLUGINS)
+    system = read_system(config)
+    rows = _science_rows(config, system)
+    if not no_engine:
+        label, seconds = one_call(config, system)
+        rows += _engine_rows(label, seconds, config)
+    _show(str(source), rows)
+
+
+def one_call(config: Config, system: System) -> tuple[Label, float]:
+    """The label of the start structure and the seconds that it took; EngineFailed if there is none."""
+    settings = config.science.engine
+    with tempfile.TemporaryDirectory(prefix="renkei-check-") as scratch:
+        context = engines.EngineContext(system.charge, system.multiplicity, Path(scratch), 1)
+        engine = engines.load(settings.name).build(settings, context)
+        begun = time.monotonic()
+        try:
+            label: Label = engine.label(system.structure)
+        except (engines.LabelFailed, engines.EngineCrashed) as error:
+            raise EngineFailed(
+                f"the engine has no label for the start structure: {error.what}", f"engine: {settings.name}", error.next
+            ) from error
+        return label, time.monotonic() - begun
+
+
+def _science_rows(config: Config, system: System) -> list[tuple[str, str]]:
+    from ase.formula import Formula
+
+    sampler = config.science.sampler.model_dump()
+    symbols = Formula.from_list(_symbols(system)).format("hill")
+    axes = "".join(axis for axis, periodic in zip("abc", system.structure.pbc, strict=True) if periodic)
+    bound = system.restraint
+    rows = [
+        ("structure", f"{symbols}, {len(system.numbers)} atoms, {f'periodic along {axes}' if axes else 'not periodic'}"),
+        ("charge, multiplicity", f"{system.charge:+d}, {system.multiplicity}"),
+        ("restraint", f"sphere of {bound.radius_A:g} A, {bound.k_eV_per_A2:g} eV/A^2" if bound else "none"),
+        ("sampler", ", ".join(f"{key} {_shown(value)}" for key, value in sampler.items())),
+        ("learner", config.science.learner.name),
+        ("simulators", ", ".join(config.science.simulators)),
+        ("ranks", f"{config.machine.simulator.ranks}, {config.machine.simulator.ranks_per_engine} for each engine call"),
+    ]
+    if config.science.system.isotopes:
+        masses = dict(zip(_symbols(system), system.masses_amu, strict=True))
+        rows.insert(1, ("masses", ", ".join(f"{symbol} {mass:.4f} amu" for symbol, mass in masses.items())))
+    return rows
+
+
+def _engine_rows(label: Label, seconds: float, config: Config) -> list[tuple[str, str]]:
+    settings = config.science.engine
+    force = float(abs(label.forces).max())
+    if force > settings.max_force_eV_per_A:
+        raise BadSetting(
+            f"the largest force is {force:.1f} eV/A, above engine.max_force_eV_per_A ({settings.max_force_eV_per_A:g})",
+            str(config.structure_path),
+            "relax it first",
+        )
+    beads = getattr(config.science.sampler, "beads", 1)
+    return [
+        ("engine", settings.name),
+        ("energy", f"{label.energy:.6f} eV"),
+        ("largest force", f"{force:.4f} eV/A"),
+        ("stress", "yes" if label.stress is not None else "no"),
+        ("one call", f"{seconds:.3f} s; a ring of {beads}: {seconds * beads / config.machine.simulator.ranks:.2f} s"),
+    ]
+
+
+def _symbols(system: System) -> list[str]:
+    from ase.data import chemical_symbols
+
+    return [chemical_symbols[number] for number in system.numbers]
+
+
+def _shown(value: Any) -> str:
+    return " ".join(f"{key} {inner}" for key, inner in value.items()) if isinstance(value, dict) else str(value)
+
+
+def _show(title: str, rows: list[tuple[str, str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{title}: nothing is wrong", show_header=False, title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table, highlight=False)

@@ -1,0 +1,1 @@
+"""The simulator: policy of sampling and labelling."""

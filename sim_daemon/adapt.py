@@ -1,0 +1,195 @@
+"""The adapt phase: time step from the integrator's acceptance, trajectory length from the model's, and when to freeze.
+
+Two separate signals (docs/methods.md): the integrator's acceptance controls the step by dual averaging, the acceptance on
+trials controls the length; neither is fed by the other. Nothing here runs in production.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sim_daemon.samplers.base import Info, Plan
+
+STEP_TARGET = {"surrogate": 0.95, "first_principles": 0.75}  # of the integrator's acceptance
+STEP_TUNING = 60  # trials of dual averaging; then the step stays
+FIRST_PRINCIPLES_STEPS = 10  # time steps of a move without a surrogate, in adapt
+FIRST_LENGTH_STEPS = 20  # time steps of the first surrogate trajectories
+LENGTH_TRIALS = 12  # trials with one (generation, length) before the length is judged
+LENGTHEN_ABOVE, SHORTEN_BELOW = 0.75, 0.55
+STUCK_AFTER = 5  # rejections in a row before a first-principles move is made (adapt only)
+TRIAL_STEPS = 40  # a pair (generation, length) is frozen only after so many trials of its own
+TRIAL_ACCEPTANCE = 0.68
+TRIAL_REJECTION_RUN = 8
+GENERATIONS_WANTED = 3  # one model's promise is not enough: its held-out set is as narrow as its training set
+
+
+@dataclass
+class DualAveraging:
+    """Step size by dual averaging (Hoffman & Gelman 2014, eq. 6), on the acceptance probability."""
+
+    first_fs: float
+    largest_fs: float
+    target: float
+    trials: int = 0
+    error: float = 0.0
+    log_step: float = 0.0
+    log_mean: float = 0.0
+
+    def update(self, log_ratio: float) -> None:
+        """Take one trial's ln of the integrator's acceptance ratio."""
+        if self.trials >= STEP_TUNING:
+            return
+        probability = math.exp(min(0.0, log_ratio)) if math.isfinite(log_ratio) else 0.0
+        self.trials += 1
+        t = self.trials
+        self.error += (self.target - probability - self.error) / (t + 10)
+        log_step = math.log(2 * self.first_fs) - math.sqrt(t) / 0.05 * self.error
+        self.log_step = min(max(log_step, math.log(self.first_fs / 8)), math.log(self.largest_fs))
+        weight = t**-0.75
+        self.log_mean = weight * self.log_step + (1 - weight) * self.log_mean
+
+    @property
+    def timestep_fs(self) -> float:
+        """The step to try next while tuning, the averaged one after it; fs."""
+        if not self.trials:
+            return self.first_fs
+        return math.exp(self.log_step if self.trials < STEP_TUNING else self.log_mean)
+
+
+@dataclass
+class Trials:
+    """Outcomes with one (generation, length), all walkers."""
+
+    generation: int = -1
+    trajectory_fs: float = 0.0
+    log_ratios: list[float] = field(default_factory=list)
+    accepted: list[bool] = field(default_factory=list)
+    longest_run: int = 0
+
+    @property
+    def acceptance(self) -> float:
+        """Share of accepted trials."""
+        return float(np.mean(self.accepted)) if self.accepted else 0.0
+
+    @property
+    def creutz(self) -> tuple[float, float]:
+        """Mean of exp(-beta dH), trapped proposals as zero, and its naive standard error."""
+        values = np.array([math.exp(min(x, 50.0)) if math.isfinite(x) else 0.0 for x in self.log_ratios])
+        return float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values)))
+
+
+class Adapter:
+    """Decides step, length, rescue moves and the freeze; its state goes into the checkpoint."""
+
+    def __init__(
+        self,
+        timestep_fs: float,
+        largest_timestep_fs: float,
+        tune_step: bool,
+        trajectory_fs: float | None,
+        longest_fs: float,
+        walkers: int,
+        learns: bool,
+    ) -> None:
+        self.step = DualAveraging(timestep_fs, largest_timestep_fs, STEP_TARGET["surrogate" if learns else "first_principles"])
+        self.tune_step, self.learns = tune_step, learns
+        self.fixed_length, self.longest_fs = trajectory_fs, longest_fs
+        self.length_fs = trajectory_fs or min(longest_fs, FIRST_LENGTH_STEPS * timestep_fs)
+        self.runs = [0] * walkers  # rejections in a row, by walker
+        self.trials = Trials()
+        self.generations: list[int] = []  # used by surrogate moves
+        self.steps = 0  # of this adapt phase
+
+    def timestep_fs(self) -> float:
+        """Time step of the next segment, fs."""
+        return self.step.timestep_fs if self.tune_step else self.step.first_fs
+
+    def trajectory_fs(self, generation: int) -> float:
+        """Longest trajectory of the next segment, fs."""
+        if generation < 0 and self.learns:
+            return FIRST_PRINCIPLES_STEPS * self.timestep_fs()
+        return self.length_fs
+
+    def wants_rescue(self) -> bool:
+        """A walker has been rejected many times in a row: move it by first principles and train on the path."""
+        return self.learns and max(self.runs) >= STUCK_AFTER
+
+    def observe(self, plan: Plan, infos: Sequence[Info]) -> None:
+        """Take one step of all walkers."""
+        self.steps += 1
+        rescue = plan.generation < 0 and self.learns
+        for w, info in enumerate(infos):
+            self.runs[w] = 0 if info.accepted or rescue else self.runs[w] + 1
+        if rescue:
+            return
+        if plan.generation >= 0 and plan.generation not in self.generations:
+            self.generations.append(plan.generation)
+        if self.tune_step:
+            for info in infos:
+                self.step.update(info.log_ratio_integrator)
+        if (plan.generation, plan.trajectory_fs) != (self.trials.generation, self.trials.trajectory_fs):
+            self.trials = Trials(plan.generation, plan.trajectory_fs)
+        for info in infos:
+            self.trials.log_ratios.append(info.log_ratio)
+            self.trials.accepted.append(info.accepted)
+        self.trials.longest_run = max(self.trials.longest_run, *self.runs)
+
+    def adjust(self) -> None:
+        """Between segments: judge the length on its own trials."""
+        trials = self.trials
+        if self.fixed_length or not self.learns or trials.generation < 0 or len(trials.accepted) < LENGTH_TRIALS:
+            return
+        if trials.acceptance > LENGTHEN_ABOVE:
+            self.length_fs = min(self.longest_fs, 2 * self.length_fs)
+        elif trials.acceptance < SHORTEN_BELOW:
+            self.length_fs = max(4 * self.timestep_fs(), 0.5 * self.length_fs)
+
+    def criteria(self) -> dict[str, Any]:
+        """The freeze criteria with their numbers; all `met` values true means converged."""
+        trials = self.trials
+        enough = len(trials.accepted) >= TRIAL_STEPS
+        mean, error = trials.creutz if enough else (0.0, 0.0)
+        generations = len(self.generations)
+        good = trials.acceptance >= 0.9 and len(trials.accepted) >= 3 * TRIAL_STEPS  # the model needs no successor
+        met = {
+            "trials": enough and trials.trajectory_fs == self.trajectory_fs(trials.generation),
+            "acceptance": trials.acceptance >= TRIAL_ACCEPTANCE,
+            "exp_minus_beta_dH": abs(mean - 1) <= max(3 * error, 0.1),
+            "rejection_run": trials.longest_run <= TRIAL_REJECTION_RUN,
+            "generations": not self.learns or generations >= GENERATIONS_WANTED or good,
+        }
+        numbers = {"trials": len(trials.accepted), "acceptance": trials.acceptance, "longest_rejection_run": trials.longest_run}
+        return {"met": met, **numbers, "exp_minus_beta_dH": mean, "generations": generations}
+
+    def converged(self) -> bool:
+        """Freeze only a pair (generation, length) that has itself been tried."""
+        return all(self.criteria()["met"].values())
+
+    def restart(self) -> None:
+        """Back to adapt after a block that stuck: everything must be tried again."""
+        self.trials, self.steps = Trials(), 0
+        self.length_fs = self.fixed_length or max(self.length_fs / 2, 4 * self.timestep_fs())
+        self.runs = [STUCK_AFTER] * len(self.runs)
+
+    def dump(self) -> dict[str, Any]:
+        """Plain data for the checkpoint."""
+        return {
+            "step": asdict(self.step),
+            "length_fs": self.length_fs,
+            "runs": self.runs,
+            "trials": asdict(self.trials),
+            "generations": self.generations,
+            "steps": self.steps,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """The inverse of dump."""
+        self.step = DualAveraging(**state["step"])
+        self.trials = Trials(**state["trials"])
+        self.length_fs, self.steps = state["length_fs"], state["steps"]
+        self.runs, self.generations = list(state["runs"]), list(state["generations"])

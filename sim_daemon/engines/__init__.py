@@ -1,0 +1,1 @@
+"""First-principles engines; one file each."""

@@ -1,0 +1,159 @@
+"""Rank 0 of the simulator: claims the run folder, builds the parts, begins the chain, runs the daemon."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from protocol import settings
+from protocol.activity import ActivityClock
+from protocol.channels import base as channels
+from protocol.epoch import Epoch
+from protocol.errors import BadSetting
+from protocol.log import open_log
+from protocol.settings import Config
+from protocol.shutdown import Shutdown
+from protocol.store import Store
+from sim_daemon.assemble import load_config, make_adapter, make_ring
+from sim_daemon.begin import begin
+from sim_daemon.daemon import Daemon
+from sim_daemon.models import Models
+from sim_daemon.rank import Rank
+from sim_daemon.samplers import base as samplers
+from sim_daemon.schedule import replayed
+from sim_daemon.system import System, read_system
+from sim_daemon.target import Target
+from sim_daemon.world import World
+
+ACTIVITIES = ("engine", "surrogate", "io", "waiting", "imbalance")
+RESOLVED = "run.resolved.yaml"
+PATIENCE_S = 0.5  # between two looks at the control folder while a step runs
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What the command line says."""
+
+    run: Path
+    name: str = ""  # "" : the first simulator of run.yaml
+    steps: int | None = None
+    limit_s: float | None = None
+    replay: Path | None = None
+    takeover: bool = False
+
+
+def lead(world: World, orders: Orders) -> int:
+    """Run one simulator to its end; returns the exit code. Raises RenkeiError with one sentence."""
+    clock = ActivityClock(ACTIVITIES)
+    name = orders.name or first_simulator(orders.run)
+    config = load_config(orders.run, name)
+    system = read_system(config)
+    store = Store(orders.run)
+    refuse_changed_science(store, name, config)
+    epoch = store.claim(f"sim/{name}", takeover=orders.takeover)
+    state = "gone"
+    try:
+        log = open_log(epoch.folder / "sim.log", "sim_daemon", verbose=True)
+        shutdown = Shutdown(orders.limit_s, epoch.fresh_controls)
+        epoch.write_text(RESOLVED, settings.resolved(config))
+        rank = _start_ranks(world, config, system, epoch, clock, orders.run, name)
+        _sign_in(epoch, world, rank, log, name)
+        target = Target(
+            system, lambda structures: world.share("label", structures, stride=config.machine.simulator.ranks_per_engine)
+        )
+        daemon = _build(world, config, target, store, epoch, clock, shutdown, log, rank, name)
+        if orders.replay:
+            other = Store(orders.replay)
+            daemon.recorded.append(replayed(other.ledger(f"sim/{name}"), str(orders.replay)))
+            daemon.models.offer(other.packets("train"))
+        begin(daemon, target, world)
+        if orders.steps is not None and daemon.chain is not None:
+            daemon.step_limit = daemon.chain.step + orders.steps
+        world.abandon = _patient(lambda: shutdown.reason() is not None)
+        daemon.run()
+        state = "finishing"
+        return shutdown.exit_code
+    finally:
+        epoch.close(state)
+
+
+def first_simulator(run: Path) -> str:
+    """Name of the first simulator of run.yaml."""
+    return next(iter(settings.load(run, {}).science.simulators))
+
+
+def refuse_changed_science(store: Store, name: str, config: Config) -> None:
+    """Compare with what the latest start understood. Raises BadSetting that names the key."""
+    texts = [record.folder / RESOLVED for record in store.epochs(f"sim/{name}")]
+    understood = [text for text in texts if text.is_file()]
+    changed = settings.science_changes(understood[-1].read_text(), config) if understood else []
+    if changed:
+        keys = ", ".join(changed)
+        raise BadSetting(
+            f"{keys} changed since this run began", str(config.source), "put the old value back, or start a new run folder"
+        )
+
+
+def _start_ranks(world: World, config: Config, system: System, epoch: Epoch, clock: ActivityClock, run: Path, name: str) -> Rank:
+    scratch = epoch.folder / "fp"
+    rank = Rank(config, system, scratch, 0, clock.doing)
+    world.handlers = {"set_up": lambda *_: None, **rank.handlers}
+    world.waiting = lambda: clock.doing("imbalance")
+    with clock.doing("engine"):
+        world.tell("set_up", run, name, scratch)
+        world.tell("start_engine")
+    return rank
+
+
+def _sign_in(epoch: Epoch, world: World, rank: Rank, log: logging.Logger, name: str) -> None:
+    """The ledger's first row: what the bits of this epoch depend on beside run.yaml and the schedule."""
+    versions = {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+        "engine": rank.fingerprint,
+    }
+    row = {"event": "start", "epoch": epoch.number, "ranks": world.size, "host": platform.node(), "pid": os.getpid()}
+    epoch.journal.append({**row, "versions": versions, "unix": time.time()}, durable=True)
+    log.info("simulator %s, epoch %d, %d rank(s)", name, epoch.number, world.size)
+
+
+def _build(
+    world: World,
+    config: Config,
+    target: Target,
+    store: Store,
+    epoch: Epoch,
+    clock: ActivityClock,
+    shutdown: Shutdown,
+    log: logging.Logger,
+    rank: Rank,
+    name: str,
+) -> Daemon:
+    science, machine, system = config.science, config.machine, target.system
+    channel = channels.load(machine.channel.name).build(machine.channel, store, f"sim/{name}", epoch)
+    models = Models(world, channel, system, rank.fingerprint, log)
+    models.refuse = lambda packet, reason: epoch.quarantine(reason.encode(), f"weights-{packet.number:06d}.txt", reason)
+    sampler = samplers.load(science.sampler.name).build(science.sampler, make_ring(science.sampler, system), target)
+    return Daemon(name, science, system, sampler, make_adapter(science.sampler, system), models, epoch, clock, shutdown, log)
+
+
+def _patient(ask: Callable[[], bool]) -> Callable[[], bool]:
+    """Ask at most every PATIENCE_S: the question looks into a folder."""
+    last = [0.0]
+
+    def answer() -> bool:
+        now = time.monotonic()
+        if now - last[0] < PATIENCE_S:
+            return False
+        last[0] = now
+        return ask()
+
+    return answer

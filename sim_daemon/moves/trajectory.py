@@ -1,0 +1,81 @@
+"""Hybrid Monte Carlo trajectories of ring polymers: half kick, exact free ring, half kick.
+
+Symplectic and reversible for any forces that depend on positions alone, so a Metropolis test after it is exact for any
+time step and any surrogate (docs/methods.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from kernels.arrays import Array
+from kernels.ring_polymer import RingPolymer
+
+# (walkers (A,), positions (A, P, N, 3) A) -> energies (A, P) eV, forces (A, P, N, 3) eV/A
+Forces = Callable[[Array, Array], tuple[Array, Array]]
+
+ABSURD_FORCE_EV_PER_A = 1e3  # a trajectory that meets such a force is trapped: the same rule forwards and backwards
+
+
+class Trajectory(NamedTuple):
+    """End points of W trajectories."""
+
+    positions: Array  # (W, P, N, 3) A
+    momenta: Array  # (W, P, N, 3) eV fs/A, of the modes
+    energies: Array  # (W, P) eV, of the potential that drove it
+    forces: Array  # (W, P, N, 3) eV/A
+    trapped: Array  # (W,) bool: met a number that is not finite, or absurd
+
+
+def draw_steps(generator: np.random.Generator, timestep_fs: float, trajectory_fs: float, log_uniform: bool) -> int:
+    """Number of time steps: log-uniform in [L/8, L], or L +- 20 %; a fixed law of the schedule, so exact."""
+    uniform = generator.random()
+    length = trajectory_fs * (8.0 ** (uniform - 1) if log_uniform else 0.8 + 0.4 * uniform)
+    return max(1, round(length / timestep_fs))
+
+
+def sane(energies: Array, forces: Array) -> Array:
+    """(W,) bool: every bead's numbers are finite and no force is absurd."""
+    finite = np.isfinite(energies).all(axis=1) & np.isfinite(forces).all(axis=(1, 2, 3))
+    with np.errstate(invalid="ignore"):
+        return finite & (np.abs(forces).max(axis=(1, 2, 3)) < ABSURD_FORCE_EV_PER_A)
+
+
+def integrate(
+    ring: RingPolymer,
+    start: Trajectory,
+    forces: Forces,
+    timestep_fs: float,
+    steps: Array,
+    watch: Callable[[int, Array, Trajectory], None] | None = None,
+) -> Trajectory:
+    """Move W walkers, walker w by steps[w] time steps; trapped walkers stop where they are.
+
+    `start` holds the first energies and forces.  `watch(k, walkers, now)` sees every point after step k (from 1).
+    A walker's bits do not depend on the others.
+    """
+    free = ring.free_step(timestep_fs)
+    positions, momenta = start.positions.copy(), start.momenta.copy()
+    energies, gradient, trapped = start.energies.copy(), start.forces.copy(), start.trapped.copy()
+    modes = np.array([ring.to_modes(x) for x in positions])
+    kick = 0.5 * timestep_fs / ring.beads
+    for k in range(1, int(steps.max(initial=0)) + 1):
+        moving = np.flatnonzero((steps >= k) & ~trapped)
+        if not len(moving):
+            break
+        for w in moving:
+            p = momenta[w] + kick * ring.to_modes(gradient[w])
+            momenta[w] = p * free.cosine - modes[w] * free.position_to_momentum
+            modes[w] = modes[w] * free.cosine + p * free.momentum_to_position
+            positions[w] = ring.to_beads(modes[w])
+        energies[moving], gradient[moving] = forces(moving, positions[moving])
+        good = sane(energies[moving], gradient[moving])
+        trapped[moving[~good]] = True
+        for w in moving[good]:
+            momenta[w] += kick * ring.to_modes(gradient[w])
+        if watch:
+            watch(k, moving[good], Trajectory(positions, momenta, energies, gradient, trapped))
+    return Trajectory(positions, momenta, energies, gradient, trapped)

@@ -1,0 +1,113 @@
+"""What every rank of the simulator does for rank 0: label structures, evaluate the surrogate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kernels.arrays import Array
+from kernels.potentials import base as potentials
+from kernels.potentials.base import Evaluation, Potential
+from kernels.potentials.restrained import Restrained
+from protocol.records import Structure
+from protocol.settings import Config
+from sim_daemon.assemble import load_config
+from sim_daemon.engines import base as engines
+from sim_daemon.engines.base import Engine, EngineContext
+from sim_daemon.labelling import Guard, Labelled, label_with_care
+from sim_daemon.system import System, read_system
+from sim_daemon.world import World
+
+
+Doing = Callable[[str], AbstractContextManager[Any]]  # books the time spent under a name (protocol.activity)
+
+
+class Rank:
+    """Engine and surrogates of one rank; the handlers that a World serves."""
+
+    def __init__(self, config: Config, system: System, scratch: Path, rank: int, doing: Doing) -> None:
+        self._config, self._system, self._doing = config, system, doing
+        self._scratch = scratch / f"rank-{rank:04d}"
+        self._engine: Engine | None = None
+        self._guard: Guard | None = None
+        self._surrogates: dict[str, Potential] = {}
+
+    @property
+    def handlers(self) -> dict[str, Any]:
+        """Handlers by the names that rank 0 calls."""
+        return {
+            "start_engine": self.start_engine,
+            "guard": self.guard,
+            "label": self.label,
+            "load": self.load,
+            "evaluate": self.evaluate,
+        }
+
+    def start_engine(self) -> None:
+        """Build this rank's engine. Raises EngineFailed or BadSetting."""
+        settings = self._config.science.engine
+        context = EngineContext(
+            self._system.charge, self._system.multiplicity, self._scratch, self._config.machine.simulator.ranks_per_engine
+        )
+        self._engine = engines.load(settings.name).build(settings, context)
+
+    @property
+    def fingerprint(self) -> str:
+        """The engine's fingerprint; the engine must have been started."""
+        assert self._engine is not None
+        return self._engine.fingerprint
+
+    def guard(self, reference_energy_eV: float | None) -> None:
+        """Freeze the guard on the size of labels; None: no reference yet."""
+        settings = self._config.science.engine
+        per_atom = None if reference_energy_eV is None else reference_energy_eV / len(self._system.structure.numbers)
+        self._guard = Guard(per_atom, settings.max_energy_eV_per_atom, settings.max_force_eV_per_A)
+
+    def label(self, structures: Sequence[Structure]) -> list[Labelled]:
+        """First-principles labels, one after the other."""
+        assert self._engine is not None
+        attempts = self._config.science.engine.attempts
+        with self._doing("engine"):
+            return [label_with_care(self._engine, s, attempts, self._guard) for s in structures]
+
+    def load(self, digest: str, format: str, folder: Path, generation: int) -> None:
+        """Hold the surrogate of one artefact under its digest; the one before it is let go."""
+        loaded = potentials.load(format, folder, generation)
+        bound = self._system.restraint
+        self._surrogates = {digest: Restrained(loaded, bound.radius_A, bound.k_eV_per_A2) if bound else loaded}
+
+    def evaluate(self, positions: Array, digest: str) -> list[tuple[float, Array]]:
+        """Energies (eV) and forces (N, 3) eV/A of the surrogate at (B, N, 3) A."""
+        base = self._system.structure
+        with self._doing("surrogate"):
+            value = self._surrogates[digest].evaluate(positions, base.numbers, base.cell, base.pbc)
+        return list(zip(value.energy, value.forces, strict=True))
+
+
+def follow(world: World) -> None:
+    """The whole life of a rank other than 0: set up on request, then serve."""
+
+    def set_up(run: Path, name: str, scratch: Path) -> None:
+        config = load_config(run, name)
+        rank = Rank(config, read_system(config), scratch, world.rank, lambda activity: nullcontext())
+        world.handlers = {**world.handlers, **rank.handlers}
+
+    world.handlers = {"set_up": set_up}
+    world.serve()
+
+
+class SharedSurrogate:
+    """A Potential whose batch is spread over the ranks."""
+
+    def __init__(self, world: World, digest: str, generation: int, species: tuple[int, ...], cutoff_A: float) -> None:
+        self._world, self._digest = world, digest
+        self.generation, self.species, self.cutoff = generation, species, cutoff_A
+
+    def evaluate(self, positions: Array, numbers: Array, cell: Array, pbc: Array) -> Evaluation:
+        """As Potential.evaluate; (B, N, 3) A. Species and cell are those of the run."""
+        answers = self._world.share("evaluate", positions, self._digest)
+        return Evaluation(np.array([a[0] for a in answers]), np.array([a[1] for a in answers]))

@@ -1,0 +1,123 @@
+"""Contract of a sampler: the pair (init, step), pure functions of what they are given.
+
+To add one: a file here with `Settings` (frozen pydantic) and `build(settings, system, target) -> Sampler`, and
+tests/sim_daemon/samplers/test_NAME.py. The file name is the YAML name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import AfterValidator, Field
+
+from kernels.arrays import Array
+from kernels.potentials.base import Potential
+from kernels.random_numbers import Rng
+from protocol.errors import EngineFailed
+from protocol.records import Label, Phase
+from protocol.settings import Section
+
+
+def _positive(value: float | str) -> float | str:
+    if not isinstance(value, str) and not 0 < value < 1e6:
+        raise ValueError("must be > 0, or auto")
+    return value
+
+
+Auto = Annotated[Literal["auto"] | float, AfterValidator(_positive)]
+
+
+class Nvt(Section):
+    """Constant number, volume and temperature."""
+
+    name: Literal["nvt"] = "nvt"
+    temperature_K: float = Field(gt=0, le=1e5)
+
+
+class RingSettings(Section):
+    """Keys of the hybrid Monte Carlo samplers on ring polymers; beads: 1 is the classical method."""
+
+    name: str
+    ensemble: Nvt
+    beads: int = Field(32, ge=1, le=4096)  # P; a usable rule is P >= 2 hbar omega_max/(kB T)
+    timestep_fs: Auto = "auto"  # auto: dual averaging in adapt, then frozen
+    trajectory_fs: Auto = "auto"  # longest length L; steps draw log-uniformly from [L/8, L]
+    trajectory_max_fs: float = Field(160.0, gt=0)  # bound of L when it is auto
+    walkers: int = Field(1, ge=1)  # independent chains
+    startup: Literal["auto", "harmonic", "trajectories"] = "auto"
+    mode_wavenumber_per_cm: Auto = "auto"  # omega_ref of the sampling masses; auto: by species
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is fixed for a segment of the chain: the schedule's entry."""
+
+    phase: Phase
+    block: int  # number of the production block; 0 in the first adapt phase
+    generation: int  # of the surrogate; -1: first principles alone
+    digest: str  # of that generation's card; "" for -1
+    timestep_fs: float
+    trajectory_fs: float
+
+
+@dataclass(frozen=True)
+class State:
+    """What the next step needs: W walkers of P beads, with the target's values only."""
+
+    positions: Array  # (W, P, N, 3) A
+    energies: Array  # (W, P) eV, of the target with its restraint
+    forces: Array  # (W, P, N, 3) eV/A
+
+
+class Point(NamedTuple):
+    """A labelled ring that a step paid for."""
+
+    point: int  # 0: the proposal; k > 0: k-th stored point of a first-principles path
+    positions: Array  # (P, N, 3) A
+    labels: tuple[Label | None, ...]  # by bead; None where the engine refused
+    refused: tuple[str | None, ...]  # by bead: why there is no label
+
+
+@dataclass(frozen=True)
+class Info:
+    """What people want to know of one walker's step; the same for every sampler."""
+
+    accepted: bool
+    outcome: str
+    log_ratio: float  # ln of the acceptance ratio, exact target; nan when the proposal was trapped
+    log_ratio_integrator: float  # -beta dH of the potential that drove the trajectory
+    log_ratio_model: float  # the rest: -beta d(V_target - V_surrogate); 0 for first principles alone
+    md_steps: int
+    length_fs: float
+    points: tuple[Point, ...]
+    engine_calls: int
+    engine_failures: int
+    observables: Mapping[str, float]
+
+
+class Sampler(NamedTuple):
+    """init(positions (W, P, N, 3)) -> State;  step(state, surrogate or None, plan, rng) -> (State, Info by walker)."""
+
+    init: Callable[[Array], State]
+    step: Callable[[State, Potential | None, Plan, Rng], tuple[State, tuple[Info, ...]]]
+
+
+def start_state(target: Callable[[Array], Any], positions: Array) -> State:
+    """First state of W walkers at (W, P, N, 3) A; raises EngineFailed if a bead has no label."""
+    values = target(positions.reshape(-1, *positions.shape[2:]))
+    refused = [reason for reason in values.refused if reason]
+    if refused:
+        raise EngineFailed(
+            f"the engine refused a bead of the first ring ({refused[0]})",
+            next="look at the start structure, or lower beads or temperature",
+        )
+    return State(positions, values.energies.reshape(positions.shape[:2]), values.forces.reshape(positions.shape))
+
+
+def load(name: str) -> ModuleType:
+    """The plug-in `sim_daemon/samplers/NAME.py`, or a stranger's "my_lab.samplers.tempering"."""
+    return import_module(name if "." in name else f"sim_daemon.samplers.{name}")

@@ -1,0 +1,26 @@
+"""sl_pihmc: surrogate trajectory, first-principles accept step; beads: 1 is self-learning HMC.
+
+Before first weights exist, first principles drive the trajectory, so that the simulator never waits and its labels start
+the training.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Literal
+
+from kernels.ring_polymer import RingPolymer
+from sim_daemon.moves.ring_move import ring_step
+from sim_daemon.samplers.base import RingSettings, Sampler, start_state
+from sim_daemon.target import Target
+
+
+class Settings(RingSettings):
+    """sl_pihmc: exact for the first-principles ensemble of P beads, whatever the surrogate."""
+
+    name: Literal["sl_pihmc"] = "sl_pihmc"
+
+
+def build(settings: Settings, ring: RingPolymer, target: Target) -> Sampler:
+    """The sampler."""
+    return Sampler(partial(start_state, target), partial(ring_step, ring, target))

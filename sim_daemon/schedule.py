@@ -1,0 +1,50 @@
+"""The schedule: the ledger's own list step -> (generation digest, phase, timestep, length), recorded or imposed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from protocol.errors import BadSetting
+from protocol.records import Phase
+from sim_daemon.samplers.base import Plan
+
+
+def entry(first_step: int, plan: Plan) -> dict[str, Any]:
+    """The ledger's row for a plan that holds from `first_step` on; durable before that step starts."""
+    return {
+        "event": "segment",
+        "first_step": first_step,
+        "generation": plan.generation,
+        "digest": plan.digest,
+        "phase": str(plan.phase),
+        "block": plan.block,
+        "timestep_fs": plan.timestep_fs,
+        "trajectory_fs": plan.trajectory_fs,
+    }
+
+
+class Recorded:
+    """A recorded schedule, imposed on the steps that it covers."""
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        self._entries = sorted((r for r in rows if r["event"] == "segment"), key=lambda r: r["first_step"])
+        self.last_step: int = max((r["step"] for r in rows if r["event"] == "step"), default=0)
+
+    def plan(self, step: int) -> Plan | None:
+        """The plan of a step that the record holds, else None."""
+        if step > self.last_step:
+            return None
+        before = [r for r in self._entries if r["first_step"] <= step]
+        if not before:
+            return None
+        row = before[-1]
+        return Plan(Phase(row["phase"]), row["block"], row["generation"], row["digest"], row["timestep_fs"], row["trajectory_fs"])
+
+
+def replayed(rows: Sequence[Mapping[str, Any]], where: str) -> Recorded:
+    """The schedule of another run. Raises BadSetting where it has no step."""
+    record = Recorded(rows)
+    if record.last_step == 0:
+        raise BadSetting("the run to replay has no step in its ledger", where, "name a run folder that has sampled")
+    return record

@@ -1,0 +1,107 @@
+"""Known answers of the statistics kernels: AR(1), independent and antithetic series, Gaussian weights."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.signal import lfilter
+
+from kernels import statistics
+
+
+def autoregressive(phi, shape, seed):
+    """Stationary AR(1) series of unit variance along axis 0."""
+    noise = np.random.default_rng(seed).standard_normal(shape) * math.sqrt(1 - phi * phi)
+    noise[0] /= math.sqrt(1 - phi * phi)
+    return lfilter([1.0], [1.0, -phi], noise, axis=0)
+
+
+@pytest.mark.parametrize(("phi", "want"), [(0.9, 9.5), (0.0, 0.5), (-0.5, 1 / 6), (0.5, 1.5)])
+def test_autocorrelation_time_known_answers(phi, want):
+    steps = 1 << 18
+    series = autoregressive(phi, (steps,), seed=5)
+    window = max(10.0, 5 * want)
+    relative_error = math.sqrt(2 * (2 * window + 1) / steps)
+    assert abs(statistics.autocorrelation_time(series) - want) < 4.5 * relative_error * max(want, 0.5)
+
+
+def test_walkers_share_one_time():
+    series = autoregressive(0.9, (1 << 14, 16), seed=7)
+    assert statistics.autocorrelation_time(series) == pytest.approx(9.5, rel=0.1)
+    assert statistics.effective_samples(series) == pytest.approx((1 << 18) / 19, rel=0.1)
+
+
+def test_walkers_that_disagree_have_few_effective_samples():
+    series = np.random.default_rng(3).standard_normal((500, 2)) + np.array([0.0, 8.0])
+    assert statistics.effective_samples(series) < 20
+
+
+def test_autocorrelation_is_that_of_the_direct_sum():
+    series = autoregressive(0.6, (257,), seed=11)
+    centred = series - series.mean()
+    direct = [float(centred[: 257 - lag] @ centred[lag:]) for lag in range(257)]
+    np.testing.assert_allclose(statistics.autocorrelation(series), np.array(direct) / direct[0], atol=1e-12)
+
+
+def test_constant_series():
+    result = statistics.estimate(np.full(50, 3.75))
+    assert result == statistics.Estimate(3.75, 0.0, 0.5, 50.0, 50)
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.8, -0.5])
+def test_errors_are_honest(phi):
+    """The scatter of the means of many independent runs equals the quoted error (both kinds)."""
+    runs = autoregressive(phi, (1200, 300), seed=17).T
+    quoted = np.array([statistics.estimate(run).stderr for run in runs])
+    blocked = np.array([statistics.blocked_error(run) for run in runs])
+    scatter = runs.mean(axis=1).std(ddof=1)
+    assert 0.85 < scatter / np.sqrt((blocked**2).mean()) < 1.2
+    assert 0.75 < scatter / np.sqrt((quoted**2).mean()) < 1.15
+    assert np.abs(runs.mean(axis=1) / quoted).max() < 5
+
+
+def test_blocks_leave_out_the_start():
+    np.testing.assert_array_equal(statistics.block_means(np.arange(7.0), 3), [[2.0], [5.0]])
+    assert statistics.block_length(1000, 9.5) == 95
+    assert statistics.block_length(100, 9.5) == 12
+    assert statistics.block_length(3, 9.5) == 1
+    assert math.isnan(statistics.blocked_error(np.array([1.0])))
+
+
+def test_single_sample_has_no_error():
+    result = statistics.estimate(np.array([2.0]))
+    assert result.mean == 2.0
+    assert math.isnan(result.stderr)
+
+
+def test_mean_exponential_of_gaussian_work_is_one():
+    """<exp(-w)> = 1 if <w> = Var(w) / 2; a wrong mean is seen."""
+    work = np.random.default_rng(23).standard_normal(20000) * 0.8 + 0.32
+    right, wrong = statistics.mean_exponential(-work), statistics.mean_exponential(-work - 0.1)
+    assert abs(right.mean - 1) < 4.5 * right.stderr
+    assert right.stderr == pytest.approx(math.sqrt((math.exp(0.64) - 1) / 20000), rel=0.2)
+    assert abs(wrong.mean - 1) > 10 * wrong.stderr
+
+
+def test_mean_exponential_leaves_out_what_has_no_energy():
+    rng = np.random.default_rng(29)
+    work = rng.standard_normal(20000) * 0.8 + 0.32
+    holes = np.where(rng.random(20000) < 0.3, np.nan, -work)
+    result = statistics.mean_exponential(holes)
+    finite = np.exp(holes[np.isfinite(holes)])
+    assert result.mean == pytest.approx(finite.mean())
+    assert result.stderr == pytest.approx(finite.std() / math.sqrt(finite.size), rel=0.2)
+    assert result.samples == finite.size
+    assert statistics.mean_exponential(np.full(4, np.nan)).samples == 0
+
+
+def test_a_stuck_chain_cannot_look_exact():
+    result = statistics.mean_exponential(np.full(100, -40.0))
+    assert abs(result.mean - 1) > 10 * result.stderr
+
+
+def test_longest_run():
+    assert statistics.longest_run(np.array([0, 1, 1, 0, 1, 1, 1], dtype=bool)) == 3
+    assert statistics.longest_run(np.zeros(4, dtype=bool)) == 0
+    assert statistics.longest_run(np.array([[1, 0], [0, 1], [1, 1]], dtype=bool)) == 2
+    assert statistics.longest_run(np.zeros((0,), dtype=bool)) == 0

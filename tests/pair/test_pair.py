@@ -1,0 +1,147 @@
+"""Both daemons end to end, as processes under mpirun, on a first-principles method."""
+
+import json
+import os
+import signal
+import time
+
+import numpy as np
+from protocol.store import Store
+
+
+def test_the_pair_reaches_the_end_with_models_published_and_used(finished):
+    steps = finished.rows()
+    assert sum(row["phase"] == "production" for row in steps) == 40
+    used = {row["generation"] for row in steps if row["generation"] >= 0}
+    published = [row["generation"] for row in finished.rows("published", "train")]
+    assert len(used) >= 2
+    assert used <= set(published)
+    last = max(Store(finished.run).packets("train"), key=lambda p: p.number)
+    card = Store(finished.run).read_card(last)
+    assert len(card.batches) >= 2
+    assert card.parents
+
+
+def test_a_parent_chain_without_a_gap(finished):
+    store = Store(finished.run)
+    packets = store.packets("train")
+    digests = [p.digest for p in packets]
+    for packet, before in zip(packets[1:], digests, strict=False):
+        assert before in store.read_card(packet).parents
+
+
+def test_no_weights_change_inside_production(finished):
+    assert len({row["digest"] for row in finished.rows() if row["phase"] == "production"}) == 1
+
+
+def test_activities_sum_to_the_wall_time(finished):
+    rows = Store(finished.run).ledger("sim/sim0")
+    end = next(row for row in rows if row["event"] == "end")["activities"]
+    start, last = next(r["unix"] for r in rows if r["event"] == "start"), [r["unix"] for r in rows if r["event"] == "step"][-1]
+    assert sum(end.values()) >= last - start
+    assert end["engine"] > 0
+    assert end["surrogate"] > 0
+
+
+def test_replay_gives_the_same_chain_on_any_number_of_ranks(finished, make_pair):
+    """The schedule of the two-rank run, imposed on one and three ranks without a trainer: equal bits."""
+    want = finished.chain()
+    for ranks in (1, 3):
+        again = make_pair(f"ranks{ranks}")
+        process = again.simulator("--replay", str(finished.run), ranks=ranks)
+        again.wait_for(lambda process=process: process.poll() is not None, 240)
+        assert process.returncode == 0, process.output.read_text()
+        np.testing.assert_array_equal(again.chain(), want)
+
+
+def test_kill_and_restart_against_the_undisturbed_replay(make_pair):
+    """kill -9 both in mid-run, the trainer started again first; then the whole schedule without disturbance: equal bits."""
+    pair = make_pair("killed")
+    trainer, simulator = pair.trainer(), pair.simulator(ranks=2)
+    pair.wait_for(lambda: any(row["generation"] >= 0 for row in pair.rows()))
+    pair.kill(simulator)
+    pair.kill(trainer)
+    kept = pair.rows()
+    trainer, simulator = pair.trainer(), pair.simulator()
+    pair.wait_for(lambda: simulator.poll() is not None, 240)
+    assert simulator.returncode == 0, simulator.output.read_text()
+    rows = pair.rows()
+    assert [(r["step"], r["log_ratio"]) for r in rows[: len(kept)]] == [(r["step"], r["log_ratio"]) for r in kept]
+    assert [r["step"] for r in rows] == list(range(1, len(rows) + 1))
+    undisturbed = make_pair("undisturbed")
+    replay = undisturbed.simulator("--replay", str(pair.run))
+    undisturbed.wait_for(lambda: replay.poll() is not None, 240)
+    assert replay.returncode == 0, replay.output.read_text()
+    np.testing.assert_array_equal(undisturbed.chain(), pair.chain())
+
+
+def test_the_simulator_never_waits_for_a_stopped_trainer(make_pair):
+    pair = make_pair("stopped", "phases.adapt.max_steps=100000")
+    trainer, simulator = pair.trainer(), pair.simulator()
+    pair.wait_for(lambda: any(row["generation"] >= 0 for row in pair.rows()))
+    os.kill(trainer.pid, signal.SIGSTOP)
+    before = len(pair.rows())
+    time.sleep(6)
+    assert len(pair.rows()) > before + 5
+    os.kill(trainer.pid, signal.SIGCONT)
+    (pair.run / "control").mkdir(exist_ok=True)
+    (pair.run / "control" / "STOP").touch()
+    pair.wait_for(lambda: simulator.poll() is not None and trainer.poll() is not None, 60)
+    assert (simulator.returncode, trainer.returncode) == (0, 0)
+
+
+def test_a_second_simulator_is_refused_and_the_first_lives_on(make_pair):
+    pair = make_pair("second", "phases.adapt.max_steps=100000")
+    first = pair.simulator()
+    pair.wait_for(lambda: len(pair.rows()) > 2)
+    second = pair.simulator()
+    pair.wait_for(lambda: second.poll() is not None, 60)
+    assert second.returncode == 4
+    assert first.poll() is None
+    os.killpg(first.pid, signal.SIGTERM)
+    pair.wait_for(lambda: first.poll() is not None, 60)
+
+
+def test_a_sigterm_ends_cleanly_and_the_same_command_goes_on(make_pair):
+    pair = make_pair("term", "phases.adapt.max_steps=20", "phases.production.steps=10")
+    first = pair.simulator()
+    pair.wait_for(lambda: len(pair.rows()) >= 3)
+    os.killpg(first.pid, signal.SIGTERM)
+    pair.wait_for(lambda: first.poll() is not None, 60)
+    done = len(pair.rows())
+    second = pair.simulator()
+    pair.wait_for(lambda: second.poll() is not None, 120)
+    assert second.returncode == 0, second.output.read_text()
+    steps = [row["step"] for row in pair.rows()]
+    assert steps == list(range(1, 31))
+    assert done <= 30
+
+
+def test_a_changed_science_key_at_resume_is_refused_by_name(make_pair):
+    pair = make_pair("changed", "phases.adapt.max_steps=2", "phases.production.steps=1")
+    first = pair.simulator()
+    pair.wait_for(lambda: first.poll() is not None, 60)
+    text = (pair.run / "run.yaml").read_text()
+    (pair.run / "run.yaml").write_text(text.replace("beads: 4", "beads: 8"))
+    second = pair.simulator()
+    pair.wait_for(lambda: second.poll() is not None, 60)
+    assert second.returncode == 2
+    said = second.output.read_text()
+    assert "sampler.beads" in said
+    assert "Traceback" not in said
+
+
+def test_a_truncated_batch_and_a_foreign_trigger_are_told_and_do_not_stop_the_trainer(make_pair):
+    pair = make_pair("damaged", "phases.adapt.max_steps=100000")
+    simulator = pair.simulator()
+    pair.wait_for(lambda: len(Store(pair.run).packets("sim/sim0")) >= 3)
+    first = Store(pair.run).packets("sim/sim0")[0]
+    first.path.write_bytes(first.path.read_bytes()[:-100])
+    foreign = first.path.parent.parent / "triggers" / "batch-000777.trigger"
+    foreign.write_text(json.dumps({"hello": "I am no trigger"}))
+    trainer = pair.trainer()
+    pair.wait_for(lambda: pair.rows("published", "train"))
+    quarantine = list((pair.run / "train").glob("epoch-*/quarantine/*reason.txt"))
+    assert any("777" in path.name for path in quarantine), quarantine
+    assert simulator.poll() is None
+    assert trainer.poll() is None

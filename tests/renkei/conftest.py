@@ -1,0 +1,189 @@
+"""A small run folder with known statistics, written through the protocol as the daemons do."""
+
+import io
+import math
+from dataclasses import dataclass
+
+import h5py
+import numpy as np
+import pytest
+
+from protocol.records import Batch, Canary, Card, Label, Origin, Phase, Structure
+from protocol.store import Store
+
+ENERGY_eV, SPREAD_eV = -100.0, 0.05
+WATER = np.array([[0.0, 0.0, 0.0], [0.757, 0.586, 0.0], [-0.757, 0.586, 0.0]])
+NUMBERS = np.array([8, 1, 1])
+RESOLVED = """\
+science:
+  system: {structure: water.xyz, charge: 0, multiplicity: 1}
+  engine: {name: harmonic, method: well}
+  sampler: {name: sl_pihmc, beads: 4, walkers: 2, ensemble: {name: nvt, temperature_K: 300.0}}
+  seed: 7
+machine: {}
+"""
+
+
+@dataclass
+class Recipe:
+    """What the synthetic simulator does; 3 generations take over at steps 11, 31, 51, production starts at step 71."""
+
+    adapt: int = 70
+    blocks: tuple[int, ...] = (400,)
+    complete: bool = True
+    spread: float = 0.6  # of beta dH
+    work_shift: float = 0.0  # breaks <exp(-beta dH)> = 1
+    difference_eV: float = 0.0  # breaks primitive = virial
+    block_shift_eV: float = 0.0  # of the energies of the first block
+    engine_failures: tuple[int, ...] = ()  # steps
+    stuck: tuple[int, int] = (0, 0)  # steps from, to: all rejected
+    converged: bool = True
+    trainer: bool = True
+    generations: int = 3
+    walkers: int = 2
+    seed: int = 1
+
+
+class RunWriter:
+    """Writes the two daemons' folders of one run."""
+
+    def __init__(self, root, recipe):
+        self.root, self.recipe = root, recipe
+        self.store = Store(root, period_s=0.05)
+        self.rng = np.random.default_rng(recipe.seed)
+        self.energy = np.zeros(recipe.walkers)
+        self.digests = {}
+
+    def write(self):
+        if self.recipe.trainer:
+            self.train()
+        self.simulate()
+        return self.root
+
+    def generation(self, step):
+        return min((step - 1) // 20 - (step <= 10), self.recipe.generations - 1) if step > 10 else -1
+
+    def train(self):
+        epoch = self.store.claim("train")
+        add = epoch.journal.append
+        add({"event": "start", "epoch": epoch.number, "device": "cpu", "why": "no CUDA device", "unix": 1000.0})
+        add({"event": "batch", "sender": "sim0", "epoch": 1, "number": 1, "labels": 4, "train": 3, "heldout": 1})
+        for g in range(self.recipe.generations):
+            packet = epoch.publish_weights(g, lambda folder, g=g: _weights(folder, g), {})
+            self.digests[g] = packet.digest
+            row = {"generation": g, "digest": packet.digest, "batches": [f"sim0/1/{k}" for k in range(1, g + 2)], "parents": []}
+            row |= {"heldout_energy_rmse_meV_per_atom": 4.0 / (g + 1), "heldout_force_rmse_eV_per_A": 0.3 / (g + 1)}
+            add({"event": "published", **row, "predicted_acceptance": 0.5 + 0.1 * g, "unix": 1010.0 + 40.0 * g})
+        add({"event": "end", "reason": "STOP", "activities": {"training": 50.0, "waiting": 10.0, "other": 5.0}})
+        epoch.save_checkpoint(
+            {"cursor": {"batch": -1, "generation": self.recipe.generations - 1, "row": epoch.journal.rows_written}}
+        )
+        epoch.close("gone")
+
+    def simulate(self):
+        epoch = self.store.claim("sim/sim0")
+        epoch.write_text("run.resolved.yaml", RESOLVED)
+        add, recipe = epoch.journal.append, self.recipe
+        versions = {"python": "3.11", "engine": "harmonic-0123"}
+        add({"event": "start", "epoch": epoch.number, "ranks": 2, "host": "node", "versions": versions, "unix": 999.0})
+        add({"event": "startup", "kind": "harmonic", "engine_calls": 40, "engine_failures": 1, "labels": 30, "seconds": 3.0})
+        frames, batch = [], 0
+        for step in range(1, recipe.adapt + 1):
+            frames.append(self.step(add, step, "adapt", 0))
+            if step in (10, 30, 50, 70):
+                batch += 1
+                epoch.publish_batch(batch, _batch(step), {"phase": "adapt", "generation": self.generation(step)})
+                add({"event": "batch", "number": batch, "labels": 4})
+        step = recipe.adapt
+        for number, length in enumerate(recipe.blocks, start=1):
+            met = {"acceptance": recipe.converged}
+            add({"event": "freeze", "step": step + 1, "block": number, "reason": _reason(recipe), "criteria": {"met": met}})
+            for _ in range(length):
+                step += 1
+                frames.append(self.step(add, step, "production", number))
+            if recipe.complete or number < len(recipe.blocks):
+                add({"event": "block_end", "block": number, "steps": length, "acceptance": 0.7})
+        add({"event": "end", "reason": "production is complete", "activities": {"engine": 60.0, "surrogate": 30.0, "other": 1.5}})
+        if frames:
+            epoch.publish_trajectory(step, segment(frames))
+        epoch.save_checkpoint({"cursor": {"batch": batch, "generation": -1, "row": epoch.journal.rows_written}})
+        epoch.close("gone")
+
+    def step(self, add, step, phase, block):
+        for walker in range(self.recipe.walkers):
+            add(self.row(step, walker, phase, block))
+        displacements = 0.05 * self.rng.standard_normal((self.recipe.walkers, 4, 3, 3))
+        return step, phase, block, WATER + displacements
+
+    def row(self, step, walker, phase, block):
+        recipe, rng = self.recipe, self.rng
+        self.energy[walker] = 0.8 * self.energy[walker] + 0.6 * rng.standard_normal()
+        energy = ENERGY_eV + SPREAD_eV * self.energy[walker] + recipe.block_shift_eV * (block == 1)
+        work = recipe.spread * rng.standard_normal() + 0.5 * recipe.spread**2 + recipe.work_shift
+        failed = step in recipe.engine_failures
+        accepted = bool(math.log1p(-rng.random()) < -work) and not failed and not recipe.stuck[0] <= step < recipe.stuck[1]
+        observables = {
+            "energy_primitive_eV": energy + recipe.difference_eV + 0.1 * rng.standard_normal(),
+            "energy_virial_eV": energy,
+            "kinetic_energy_eV": 0.5 + 0.01 * rng.standard_normal(),
+            "potential_energy_eV": energy - 0.5,
+            "radius_of_gyration_H_A": 0.1 + 0.001 * rng.standard_normal(),
+            "radius_of_gyration_O_A": 0.05 + 0.001 * rng.standard_normal(),
+        }
+        generation = self.generation(step)
+        return {
+            "event": "step", "step": step, "walker": walker, "phase": phase, "block": block, "generation": generation,
+            "digest": self.digests.get(generation, ""), "timestep_fs": 0.5, "md_steps": 60, "length_fs": 30.0,
+            "accepted": accepted, "outcome": "rejected: engine_failure" if failed else "accepted" if accepted else "rejected",
+            "log_ratio": None if failed else -work, "log_ratio_integrator": -0.1 * work, "log_ratio_model": -0.9 * work,
+            "engine_calls": 4, "engine_failures": 2 * int(failed), "observables": observables,
+            "seconds": {"engine": 0.1} if walker == 0 else {}, "unix": 1000.0 + 0.5 * step,
+        }  # fmt: skip
+
+
+def _reason(recipe):
+    return "converged" if recipe.converged else "adapt reached max_steps without convergence"
+
+
+def segment(frames):
+    """The bytes of a trajectory segment; frames: (step, phase, block, positions (W, P, N, 3))."""
+    image = io.BytesIO()
+    with h5py.File(image, "w") as file:
+        atoms = file.create_group("particles/all")
+        atoms["position/value"] = np.array([frame[3] for frame in frames])
+        atoms["position/step"] = np.array([frame[0] for frame in frames])
+        atoms["species"], atoms["box"], atoms.attrs["pbc"] = NUMBERS, np.zeros((3, 3)), np.zeros(3, dtype=bool)
+        file["observables/phase"] = np.array([int(frame[1] == "production") for frame in frames])
+        file["observables/block"] = np.array([frame[2] for frame in frames])
+    return image.getvalue()
+
+
+def _batch(step):
+    structure = Structure(WATER, NUMBERS, np.zeros((3, 3)), np.zeros(3, dtype=bool))
+    label = Label(structure, ENERGY_eV, 0.1 * WATER, None, 0, 1, "harmonic-0123")
+    origins = [Origin("sim0", 0, step, 0, bead, -1, True, Phase.ADAPT, 0) for bead in range(4)]
+    return Batch((label,) * 4, tuple(origins))
+
+
+def _weights(folder, generation):
+    (folder / "weights.h5").write_bytes(b"not a model")
+    canary = Canary(WATER[None], NUMBERS, np.zeros((3, 3)), np.zeros(3, dtype=bool), np.zeros(1), np.zeros((1, 3, 3)))
+    return Card("bpnn", generation, (1, 8), 6.0, 0, 1, "harmonic-0123", {}, {}, (), (), {}, canary)
+
+
+@pytest.fixture(scope="session")
+def make_run(tmp_path_factory):
+    """Write a run: make_run(complete=False, ...) -> its folder; the fields of Recipe are the choices."""
+    return lambda **choices: RunWriter(tmp_path_factory.mktemp("run"), Recipe(**choices)).write()
+
+
+@pytest.fixture(scope="session")
+def sound_run(make_run):
+    """A run that nothing is wrong with; read only."""
+    return make_run()
+
+
+@pytest.fixture
+def trajectory_bytes():
+    """The function that makes the bytes of a trajectory segment."""
+    return segment

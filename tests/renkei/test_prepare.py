@@ -1,0 +1,115 @@
+"""Run folders from YAML files: comments kept, changes applied, another science refused, nothing written if anything is wrong."""
+
+import pytest
+import yaml
+
+from protocol.errors import BadSetting, EnvironmentFailed
+from protocol.settings import load, resolved
+from renkei import prepare
+from renkei.plugins import PLUGINS
+
+
+def test_one_yaml_becomes_a_run_folder(yaml_file, tmp_path):
+    run = prepare.run_folder(yaml_file, tmp_path / "run", [])
+    assert run == tmp_path / "run"
+    assert sorted(path.name for path in run.iterdir()) == ["machine.yaml", "run.yaml", "water.xyz"]
+    text = (run / "run.yaml").read_text()
+    assert text.startswith("# one molecule\nsystem:\n  structure: water.xyz  # beside this file\n")
+    assert "  beads: 4  # few\n" in text
+    assert yaml.safe_load((run / "machine.yaml").read_text()) == {"simulator": {"ranks": 1}}
+
+
+def test_the_folder_is_named_by_the_file(yaml_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert prepare.run_folder(yaml_file, None, []).as_posix() == "runs/one"
+
+
+def test_structure_is_copied_from_where_the_yaml_points(yaml_file, tmp_path):
+    deep = yaml_file.parent / "deep"
+    deep.mkdir()
+    (yaml_file.parent / "water.xyz").rename(deep / "w.xyz")
+    yaml_file.write_text(yaml_file.read_text().replace("water.xyz", "deep/w.xyz"))
+    run = prepare.run_folder(yaml_file, tmp_path / "run", [])
+    assert load(run, PLUGINS).structure_path == run / "w.xyz"
+    assert (run / "w.xyz").read_bytes() == (deep / "w.xyz").read_bytes()
+
+
+def test_changes_are_written_into_the_folder(yaml_file, tmp_path):
+    changes = ["seed=5", "sampler.beads=8", "machine.simulator.ranks=3", "phases.production.steps=12"]
+    run = prepare.run_folder(yaml_file, tmp_path / "run", changes)
+    config = load(run, PLUGINS)
+    assert (config.science.seed, config.science.sampler.beads, config.machine.simulator.ranks) == (5, 8, 3)
+    assert config.science.phases.production.steps == 12
+    assert "  beads: 8  # few\n" in (run / "run.yaml").read_text()
+
+
+def test_the_same_command_again_changes_nothing(yaml_file, tmp_path):
+    run = prepare.run_folder(yaml_file, tmp_path / "run", ["seed=5"])
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in run.iterdir()}
+    prepare.run_folder(yaml_file, run, ["seed=5"])
+    prepare.run_folder(run, None, [])
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in run.iterdir()} == before
+
+
+def test_another_science_is_refused_by_name_and_free_keys_may_change(yaml_file, tmp_path):
+    run = prepare.run_folder(yaml_file, tmp_path / "run", [])
+    with pytest.raises(BadSetting, match=r"other science: sampler\.beads, seed"):
+        prepare.run_folder(yaml_file, run, ["seed=2", "sampler.beads=5"])
+    assert load(run, PLUGINS).science.seed == 1
+    prepare.run_folder(yaml_file, run, ["phases.production.steps=7", "machine.simulator.ranks=2"])
+    assert load(run, PLUGINS).science.phases.production.steps == 7
+
+
+def test_a_run_that_has_started_keeps_its_science(yaml_file, tmp_path):
+    run = prepare.run_folder(yaml_file, tmp_path / "run", [])
+    epoch = run / "sim" / "sim0" / "epoch-0001"
+    epoch.mkdir(parents=True)
+    simulator = {kind: PLUGINS[kind] for kind in ("engine", "sampler", "channel")}
+    (epoch / "run.resolved.yaml").write_text(resolved(load(run, simulator, simulator="sim0")))
+    prepare.run_folder(run, None, ["coupling.segment_steps=9"])
+    with pytest.raises(BadSetting, match=r"other science: sampler\.ensemble\.temperature_K"):
+        prepare.run_folder(run, None, ["sampler.ensemble.temperature_K=301"])
+    assert load(run, PLUGINS).science.sampler.ensemble.temperature_K == 300
+
+
+def test_nothing_is_written_if_anything_is_wrong(yaml_file, tmp_path):
+    with pytest.raises(BadSetting, match="sampler.beads"):
+        prepare.run_folder(yaml_file, tmp_path / "run", ["sampler.beads=0"])
+    (yaml_file.parent / "water.xyz").unlink()
+    with pytest.raises(BadSetting, match=r"water\.xyz: system\.structure: no such file"):
+        prepare.run_folder(yaml_file, tmp_path / "run", [])
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_cannot_be_made(yaml_file, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(EnvironmentFailed, match="file"):
+        prepare.run_folder(yaml_file, tmp_path / "file" / "run", [])
+
+
+def test_into_is_for_files_only(tmp_path, yaml_file):
+    with pytest.raises(BadSetting, match="--into is for a YAML file"):
+        prepare.run_folder(yaml_file.parent, tmp_path / "x", [])
+
+
+@pytest.mark.parametrize(
+    ("text", "science", "machine"),
+    [
+        ("seed: 1\n", {"seed": 1}, None),
+        ("machine:\n    trainer: {device: cpu}\n# between\nscience:\n    seed: 1\n", {"seed": 1}, {"trainer": {"device": "cpu"}}),
+        ("science: {seed: 1, coupling: {segment_steps: 3}}\n", {"seed": 1, "coupling": {"segment_steps": 3}}, None),
+        ("science: {seed: 1,\n  coupling: {}}\nmachine: {}\n", {"seed": 1, "coupling": {}}, None),
+        ("science:\n    # first\n    seed: 1\n  # less\nmachine:\n", {"seed": 1}, None),
+    ],
+)
+def test_split(text, science, machine):
+    parts = [yaml.safe_load(part) for part in prepare.split(text)]
+    assert parts == [science, machine or yaml.safe_load(prepare.DEFAULT_MACHINE)]
+
+
+def test_control_files(tmp_path):
+    prepare.put_control(tmp_path, "STOP")
+    prepare.put_control(tmp_path, "PAUSE")
+    (tmp_path / "control" / "NOTE").write_text("mine")
+    prepare.clear_controls(tmp_path)
+    assert [path.name for path in (tmp_path / "control").iterdir()] == ["NOTE"]

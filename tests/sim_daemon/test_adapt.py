@@ -1,0 +1,142 @@
+import math
+
+import numpy as np
+import pytest
+from protocol.records import Phase
+from sim_daemon.adapt import (
+    FIRST_PRINCIPLES_STEPS,
+    GENERATIONS_WANTED,
+    STEP_TUNING,
+    STUCK_AFTER,
+    TRIAL_STEPS,
+    Adapter,
+    DualAveraging,
+)
+from sim_daemon.samplers.base import Info, Plan
+
+
+def info(accepted=True, log_ratio=0.0, integrator=-0.01):
+    return Info(accepted, "", log_ratio, integrator, 0.0, 10, 5.0, (), 8, 0, {})
+
+
+def adapter(**changes):
+    told = {
+        "timestep_fs": 0.5,
+        "largest_timestep_fs": 1.5,
+        "tune_step": False,
+        "trajectory_fs": None,
+        "longest_fs": 160.0,
+        "walkers": 1,
+        "learns": True,
+    }
+    return Adapter(**{**told, **changes})
+
+
+def plan(a, generation=0):
+    return Plan(Phase.ADAPT, 0, generation, "d", a.timestep_fs(), a.trajectory_fs(generation))
+
+
+def feed(a, outcomes, generation=0):
+    for accepted in outcomes:
+        a.observe(plan(a, generation), [info(accepted)])
+
+
+def test_dual_averaging_finds_the_step_of_its_target():
+    """An integrator whose error grows as dt^4: acceptance erfc(c dt^2)."""
+    averaging = DualAveraging(0.5, 5.0, 0.95)
+    rng = np.random.default_rng(1)
+    while averaging.trials < STEP_TUNING:
+        averaging.update(float(rng.normal(-0.005, 0.1) * averaging.timestep_fs**2 * 4))
+    settled = averaging.timestep_fs
+    acceptance = np.exp(np.minimum(0, rng.normal(-0.005, 0.1, 20000) * settled**2 * 4)).mean()
+    assert acceptance == pytest.approx(0.95, abs=0.03)
+    averaging.update(-100.0)
+    assert averaging.timestep_fs == settled  # tuning is over
+
+
+def test_a_step_that_always_fails_shrinks_to_its_bound():
+    averaging = DualAveraging(0.5, 5.0, 0.95)
+    for _ in range(STEP_TUNING):
+        averaging.update(-math.inf)
+    assert averaging.timestep_fs == pytest.approx(0.5 / 8, rel=0.5)
+
+
+def test_length_follows_the_trials():
+    a = adapter()
+    first = a.trajectory_fs(0)
+    feed(a, [True] * 12)
+    a.adjust()
+    assert a.trajectory_fs(0) == 2 * first
+    feed(a, [True, False, False] * 4)
+    a.adjust()
+    assert a.trajectory_fs(0) == first
+    feed(a, [True, True, True, False] * 1)
+    a.adjust()
+    assert a.trajectory_fs(0) == first  # four trials are too few
+
+
+def test_length_is_capped_and_a_fixed_one_stays():
+    a = adapter(longest_fs=12.0)
+    for _ in range(5):
+        feed(a, [True] * 12)
+        a.adjust()
+    assert a.trajectory_fs(0) == 12.0
+    fixed = adapter(trajectory_fs=7.0)
+    feed(fixed, [True] * 24)
+    fixed.adjust()
+    assert fixed.trajectory_fs(0) == 7.0
+
+
+def test_first_principles_moves_are_short_until_there_are_weights():
+    a = adapter()
+    assert a.trajectory_fs(-1) == FIRST_PRINCIPLES_STEPS * 0.5
+
+
+def test_a_run_of_rejections_asks_for_a_rescue_which_ends_it():
+    a = adapter()
+    feed(a, [False] * (STUCK_AFTER - 1))
+    assert not a.wants_rescue()
+    feed(a, [False])
+    assert a.wants_rescue()
+    feed(a, [False], generation=-1)
+    assert not a.wants_rescue()
+    assert len(a.trials.accepted) == STUCK_AFTER  # the rescue is no trial
+
+
+def test_freezes_only_what_was_tried():
+    a = adapter(trajectory_fs=40.0)
+    for generation in range(GENERATIONS_WANTED):
+        assert not a.converged()
+        feed(a, ([True] * 4 + [False]) * 8, generation)
+    assert len(a.trials.accepted) == TRIAL_STEPS
+    assert a.converged()
+    feed(a, [True], generation=GENERATIONS_WANTED)  # a new generation has no trials of its own
+    assert not a.converged()
+
+
+@pytest.mark.parametrize("outcomes", [[True, False] * 30, [True] * 35 + [False] * 9 + [True] * 16])
+def test_low_acceptance_or_a_long_rejection_run_does_not_converge(outcomes):
+    a = adapter(trajectory_fs=40.0)
+    for generation in range(GENERATIONS_WANTED + 1):
+        feed(a, [True] * 3, generation)
+    feed(a, outcomes, GENERATIONS_WANTED)
+    assert not a.converged()
+
+
+def test_creutz_far_from_one_does_not_converge():
+    a = adapter(trajectory_fs=40.0)
+    for generation in range(GENERATIONS_WANTED):
+        for _ in range(TRIAL_STEPS):
+            a.observe(plan(a, generation), [info(True, log_ratio=-0.7)])
+    assert not a.converged()
+
+
+def test_dump_and_restore():
+    a = adapter(tune_step=True)
+    feed(a, [True, False, True])
+    b = adapter(tune_step=True)
+    b.restore(a.dump())
+    assert b.dump() == a.dump()
+    feed(a, [True] * 12)
+    feed(b, [True] * 12)
+    assert b.dump() == a.dump()

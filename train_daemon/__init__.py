@@ -1,0 +1,1 @@
+"""The trainer: policy of learning and publishing."""
