@@ -28,11 +28,10 @@ from kernels.neighborhood import (
     UZ,
     WEIGHT,
     Around,
-    D,
     F,
-    Plan,
     X,
 )
+from kernels.plan import Plan
 
 
 @kernel
@@ -75,47 +74,6 @@ def raised(base: Array, power: int, result: Array) -> None:
     for _ in range(power):
         for t in range(base.size):
             result[t] *= base[t]
-
-
-@kernel
-def mix(plan: Plan, moments: Array, features: Array) -> None:
-    """Add the features that the descriptor makes of resolved moments.  features: (F,)."""
-    for channel in range(plan.radial_mix.shape[0]):
-        for s in range(plan.species):
-            weight, begin = plan.radial_mix[channel, s], s * plan.radial_terms
-            if weight != 0:
-                for m in range(plan.radial_terms):
-                    features[plan.radial_place[channel] + m] += weight * moments[begin + m]
-    channels, pairs = plan.angular_mix.shape
-    for power in range(plan.powers.size):
-        for channel in range(channels):
-            for species_pair in range(pairs):
-                weight = plan.angular_mix[channel, species_pair]
-                begin = plan.species * plan.radial_terms + (power * pairs + species_pair) * plan.angular_terms
-                if weight != 0:
-                    for m in range(plan.angular_terms):
-                        features[plan.angular_place[power, channel] + m] += weight * moments[begin + m]
-
-
-@kernel
-def unmix(plan: Plan, gradient: Array, moments: Array) -> None:
-    """The transpose: derivative with respect to the moments from that with respect to the features.  gradient: (F,)."""
-    moments[:] = 0.0
-    for channel in range(plan.radial_mix.shape[0]):
-        for s in range(plan.species):
-            weight, begin = plan.radial_mix[channel, s], s * plan.radial_terms
-            if weight != 0:
-                for m in range(plan.radial_terms):
-                    moments[begin + m] += weight * gradient[plan.radial_place[channel] + m]
-    channels, pairs = plan.angular_mix.shape
-    for power in range(plan.powers.size):
-        for channel in range(channels):
-            for species_pair in range(pairs):
-                weight = plan.angular_mix[channel, species_pair]
-                begin = plan.species * plan.radial_terms + (power * pairs + species_pair) * plan.angular_terms
-                if weight != 0:
-                    for m in range(plan.angular_terms):
-                        moments[begin + m] += weight * gradient[plan.angular_place[power, channel] + m]
 
 
 @kernel
@@ -225,7 +183,7 @@ def _collect(around: Around, i: int, forces: Array, virial: Array) -> None:
         gx, gy, gz, inverse = pair[BY_UX, q], pair[BY_UY, q], pair[BY_UZ, q], pair[INVERSE, q]
         along = pair[BY_D, q] + pair[SLOPE_ANGULAR, q] * pair[BY_F, q] - (ux * gx + uy * gy + uz * gz) * inverse
         step = (along * ux + gx * inverse, along * uy + gy * inverse, along * uz + gz * inverse)
-        j = around.index[q]
+        j = around.atom[q]
         for axis in range(3):
             forces[j, axis] -= step[axis]
             forces[i, axis] += step[axis]
@@ -283,7 +241,7 @@ def _drift_pairs(around: Around, i: int, direction: Array) -> None:
     """Change of each distance, angular cut-off and unit vector, left in the BY rows."""
     pair = around.pair
     for q in range(around.begin[-1]):
-        j = around.index[q]
+        j = around.atom[q]
         vx = direction[j, 0] - direction[i, 0]
         vy = direction[j, 1] - direction[i, 1]
         vz = direction[j, 2] - direction[i, 2]

@@ -14,6 +14,7 @@ from kernels.arrays import Array
 from kernels.chebyshev import BLOCK, cosine, sine
 from kernels.jit import kernel
 from kernels.neighbors.numba_cpu import Found
+from kernels.plan import Plan
 
 # rows of Around.pair: distance, its inverse, unit vector; 2d/R - 1, cut-offs and their slopes
 D, INVERSE, UX, UY, UZ, X, F, SLOPE, F_ANGULAR, SLOPE_ANGULAR = range(10)
@@ -25,26 +26,10 @@ COS, WEIGHT, BY_COS, BY_WEIGHT = range(4)
 TRIPLET_ROWS = 4
 
 
-class Plan(NamedTuple):
-    """A descriptor as plain arrays and numbers."""
-
-    species: int
-    radial_cutoff: float  # A
-    angular_cutoff: float  # A
-    radial_terms: int
-    angular_terms: int
-    powers: Array  # (powers,) int
-    radial_mix: Array  # (channels, species)
-    angular_mix: Array  # (channels, pairs)
-    radial_place: Array  # (channels,) int, column of a channel's first feature
-    angular_place: Array  # (powers, channels) int
-    length: int
-
-
 class Around(NamedTuple):
     """One atom's neighbourhood; the arrays are reused from atom to atom."""
 
-    index: Array  # (M,) int, atom number of a neighbour
+    atom: Array  # (M,) int, atom number of a neighbour
     vector: Array  # (M, 3) A
     pair: Array  # (PAIR_ROWS, M)
     begin: Array  # (species + 1,) int, first neighbour of a species
@@ -85,9 +70,9 @@ def fitting(around: Around, plan: Plan, found: Found) -> Around:
                 near += 1
         neighbors, inside = max(neighbors, found.start[i + 1] - found.start[i]), max(inside, near)
     triplets = inside * (inside - 1) // 2
-    if neighbors <= around.index.size and triplets <= around.triplet.shape[1]:
+    if neighbors <= around.atom.size and triplets <= around.triplet.shape[1]:
         return around
-    return workspace(plan, max(neighbors, around.index.size), max(triplets, around.triplet.shape[1]))
+    return workspace(plan, max(neighbors, around.atom.size), max(triplets, around.triplet.shape[1]))
 
 
 @kernel
@@ -114,7 +99,7 @@ def gather(plan: Plan, around: Around, found: Found, kinds: Array, i: int) -> No
         else:
             place = outer[s]
             outer[s] += 1
-        around.index[place] = found.second[q]
+        around.atom[place] = found.second[q]
         for axis in range(3):
             around.vector[place, axis] = found.vector[q, axis]
         around.pair[D, place] = found.distance[q]

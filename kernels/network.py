@@ -153,8 +153,7 @@ def _exponential(y: float) -> float:
     return series * _power_of_two(whole)
 
 
-@intrinsic
-def _power_of_two(typing_context: Any, exponent: Any) -> Any:
+def _power_of_two_code(typing_context: Any, exponent: Any) -> Any:
     """2 ** exponent for a whole float64 within -1022..1023, by writing the exponent's bits."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -165,3 +164,6 @@ def _power_of_two(typing_context: Any, exponent: Any) -> Any:
         return builder.bitcast(bits, context.get_value_type(types.float64))
 
     return types.float64(types.float64), generate
+
+
+_power_of_two: Any = intrinsic(_power_of_two_code)

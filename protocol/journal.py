@@ -15,11 +15,14 @@ class Journal:
     """The ledger of one epoch; one writer."""
 
     def __init__(self, path: Path) -> None:
-        """Open for appending, made if missing; a torn tail is repaired."""
+        """Open for appending, made if missing; a torn tail is repaired; Torn if rows follow a damaged line."""
         self.path = path
         self._fd = atomic.open_append(path)
         data = atomic.read_bytes(path)
-        rows, good, _ = parse(data)
+        rows, good, damaged = parse(data)
+        if damaged:
+            os.close(self._fd)
+            raise _damaged(path, damaged)
         if good < len(data):
             os.ftruncate(self._fd, good)
         self._rows = len(rows)
@@ -50,7 +53,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     """All rows; a torn tail is passed over, no file is no rows; Torn if rows follow a damaged line."""
     rows, _, damaged = parse(_bytes(path))
     if damaged:
-        raise Torn(f"line {damaged} is damaged, rows follow it", f"{path}:{damaged}", "restore the file from a backup")
+        raise _damaged(path, damaged)
     return rows
 
 
@@ -72,6 +75,10 @@ def parse(data: bytes) -> tuple[list[dict[str, Any]], int, int | None]:
         rows.append(row)
         good += len(line) + 1
     return rows, good, None
+
+
+def _damaged(path: Path, line: int) -> Torn:
+    return Torn(f"line {line} is damaged, rows follow it", f"{path}:{line}", "restore the file from a backup")
 
 
 def _row(line: bytes) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ class _LogFile(logging.FileHandler):
     said = False
 
     def handleError(self, record: logging.LogRecord) -> None:
+        """One sentence on standard error, once."""
         if not self.said:
             self.said = True
             print(f"cannot write {self.baseFilename}: {sys.exc_info()[1]}", file=sys.stderr)

@@ -38,7 +38,7 @@ class Entry:
     packet: Packet | None = None
     after: int | None = None  # number of the publication before it; None: it is the first of its epoch
     retracted: bool = False  # a later epoch did not adopt it
-    reason: str = ""  # of a refusal
+    reason: str = ""  # why refused, or what is missing
 
     @property
     def place(self) -> tuple[int, int]:
@@ -110,8 +110,9 @@ class Scan:
         try:
             packet, after = self._verified(record, path, name)
             return Entry(Finding.VALID, self._role, record.number, number, path, packet, after)
-        except (FileNotFoundError, _Late):
-            return Entry(Finding.LATE, self._role, record.number, number, path)
+        except (FileNotFoundError, _Late) as late:
+            reason = str(late) if isinstance(late, _Late) else f"{late.filename}: not there"
+            return Entry(Finding.LATE, self._role, record.number, number, path, reason=reason)
         except (ProtocolError, OSError) as error:
             entry = Entry(Finding.REFUSED, self._role, record.number, number, path, reason=str(error))
             self._bad[path] = (mark, entry)
@@ -156,7 +157,7 @@ def _triggers(epoch_folder: Path) -> Iterator[Path]:
 def _read_trigger(path: Path) -> dict[str, Any]:
     data = atomic.read_bytes(path, LIMIT)
     if not data:
-        raise _Late  # Lustre shows the name before the bytes; a trigger of ours is never empty
+        raise _Late(f"{path}: empty")  # Lustre shows the name before the bytes; a trigger of ours is never empty
     content = jsontext.loads(data, path)
     if "epoch_id" not in content:
         raise WrongPeer("a JSON file, but not a trigger of this program", str(path))
@@ -169,14 +170,13 @@ def _read_trigger(path: Path) -> dict[str, Any]:
 
 def _check_payload(packet: Packet, size: int) -> None:
     """Digest, content, and that the content is the sender's. size: bytes of the whole payload."""
+    visible = weights.size(packet.path) if packet.kind == "weights" else packet.path.stat().st_size
+    if visible < size:
+        raise _Late(f"{packet.path}: {visible} of {size} bytes")
     if packet.kind == "weights":
-        if weights.size(packet.path) < size:
-            raise _Late
         if weights.verify(packet.path, packet.digest).generation != packet.number:
             raise WrongPeer("the card is of another generation", str(packet.path))
         return
-    if packet.path.stat().st_size < size:
-        raise _Late
     labels = batch.load(atomic.read_verified(packet.path, packet.digest))
     if labels.origins[0].simulator != packet.sender:
         raise WrongPeer(f"labels of simulator {labels.origins[0].simulator}", str(packet.path))

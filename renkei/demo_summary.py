@@ -84,10 +84,12 @@ def _learning(view: RunView, main: SimulatorView, goal: Targets) -> list[Outcome
     used = [generation for generation in learned if generation in main.used_generations]
     last = used[-1] if used else None
     earlier = sorted(g for g in learned.get(last, set()) if 0 <= g < last) if last is not None else []
-    told = f"the last used generation ({last}) learned from steps of generations {_listed(earlier)}"
+    told = (
+        f"the last used generation, {last}, learned from steps of generations {_listed(earlier)}" if used else "none is used yet"
+    )
     return [
         _at_least("generations published and used", len(used), goal.generations, "d"),
-        Outcome(len(earlier) >= goal.parent_generations, f"{told}; at least {goal.parent_generations} earlier ones wanted"),
+        Outcome(len(earlier) >= goal.parent_generations, f"{told}; {goal.parent_generations} earlier ones wanted"),
     ]
 
 

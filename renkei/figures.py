@@ -106,7 +106,8 @@ def distribution_of_dH(block: Ledger) -> Figure | None:
             x = np.linspace(low, high, 300)
             label = "Gaussian with mean = variance / 2"
             axes[0].plot(x, norm.pdf(x, 0.5 * width**2, width), color=COLOURS[1], lw=1.6, label=label)
-            axes[0].legend(fontsize=9)
+            axes[0].legend(fontsize=9, loc="upper right")
+            axes[0].set_ylim(0, 1.2 * axes[0].get_ylim()[1])
         axes[0].set(xlabel=r"$\beta\,\Delta H$", ylabel="density")
         creutz = thermo.exp_minus_beta_dH(block)
         told = f"⟨exp(−βΔH)⟩ = {pair(creutz.mean, creutz.stderr)}; it is 1 for an exact sampler."
@@ -218,8 +219,8 @@ def _histograms(axis: Axes, series: Mapping[str, Array], label: str, unit: str) 
     for (name, values), colour in zip(series.items(), COLOURS * 4, strict=False):
         text = f"{name}: {values.mean():.3f} {unit}" if unit == "Å" else f"{name}: {values.mean():.1f}{unit}"
         axis.hist(values.ravel(), bins=80, density=True, histtype="stepfilled", alpha=0.35, color=colour, label=text)
-    axis.set(xlabel=label, ylabel="density")
-    axis.legend(fontsize=9)
+    axis.set(xlabel=label, ylabel="density", ylim=(0, (1.08 + 0.09 * len(series)) * axis.get_ylim()[1]))
+    axis.legend(fontsize=9, loc="upper right")
 
 
 def _mark_swaps(axis: Axes, rows: Ledger, minutes: Array) -> None:

@@ -38,13 +38,19 @@ def page(view: RunView, report: Mapping[str, Any], figures: Mapping[str, Sequenc
         system=_system(view),
         written=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         report=report,
-        headline=HEADLINES[report["audit"]["verdict"]],
+        headline=_headline(report),
         parts=[_part(name, found, figures.get(name, ())) for name, found in report["simulators"].items()],
         generations=[_generation(row) for row in report["weights"]["generations"]],
         no_weights="No generation has been published yet." if view.trainer else "No trainer has started.",
         cost=_cost(report),
         provenance=_provenance(view, report),
     )
+
+
+def _headline(report: Mapping[str, Any]) -> str:
+    if not any(part["sampling"]["block_complete"] for part in report["simulators"].values()):
+        return "No numbers to quote yet"
+    return HEADLINES[report["audit"]["verdict"]]
 
 
 def _part(name: str, found: Mapping[str, Any], figures: Sequence[Figure]) -> dict[str, Any]:

@@ -22,6 +22,8 @@ FIRST_LENGTH_STEPS = 20  # time steps of the first surrogate trajectories
 LENGTH_TRIALS = 12  # trials with one (generation, length) before the length is judged
 LENGTHEN_ABOVE, SHORTEN_BELOW = 0.75, 0.55
 STUCK_AFTER = 5  # rejections in a row before a first-principles move is made (adapt only)
+SHORTEST_STEPS = 10  # time steps of the longest trajectory, at least
+LENGTH_SHARE = 0.3  # of trajectory_max_fs that the length must reach before it is frozen: a short one is accepted by any model
 TRIAL_STEPS = 40  # a pair (generation, length) is frozen only after so many trials of its own
 TRIAL_ACCEPTANCE = 0.68
 TRIAL_REJECTION_RUN = 8
@@ -147,7 +149,7 @@ class Adapter:
         if trials.acceptance > LENGTHEN_ABOVE:
             self.length_fs = min(self.longest_fs, 2 * self.length_fs)
         elif trials.acceptance < SHORTEN_BELOW:
-            self.length_fs = max(4 * self.timestep_fs(), 0.5 * self.length_fs)
+            self.length_fs = max(SHORTEST_STEPS * self.timestep_fs(), 0.5 * self.length_fs)
 
     def criteria(self) -> dict[str, Any]:
         """The freeze criteria with their numbers; all `met` values true means converged."""
@@ -159,6 +161,7 @@ class Adapter:
         met = {
             "trials": enough and trials.trajectory_fs == self.trajectory_fs(trials.generation),
             "acceptance": trials.acceptance >= TRIAL_ACCEPTANCE,
+            "length": not self.learns or self.fixed_length is not None or trials.trajectory_fs >= LENGTH_SHARE * self.longest_fs,
             "exp_minus_beta_dH": abs(mean - 1) <= max(3 * error, 0.1),
             "rejection_run": trials.longest_run <= TRIAL_REJECTION_RUN,
             "generations": not self.learns or generations >= GENERATIONS_WANTED or good,
@@ -173,7 +176,7 @@ class Adapter:
     def restart(self) -> None:
         """Back to adapt after a block that stuck: everything must be tried again."""
         self.trials, self.steps = Trials(), 0
-        self.length_fs = self.fixed_length or max(self.length_fs / 2, 4 * self.timestep_fs())
+        self.length_fs = self.fixed_length or max(self.length_fs / 2, SHORTEST_STEPS * self.timestep_fs())
         self.runs = [STUCK_AFTER] * len(self.runs)
 
     def dump(self) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from sim_daemon.system import System
 from sim_daemon.trajectory_file import Frame
 from sim_daemon.world import Abandoned
 
+LOOK_S = 2.0  # in adapt, between two looks at the channel: a better model should not wait for a long segment
 RECENT = 50  # steps in the running acceptance that `status` shows
 
 
@@ -61,6 +62,7 @@ class Daemon:
         self._rings = 0
         self._recent: list[bool] = []
         self._booked = clock.totals()
+        self._looked = 0.0
 
     # --- the loop -------------------------------------------------------------------------------
 
@@ -107,6 +109,8 @@ class Daemon:
                 return
             if self._stop_reason() or self.shutdown.paused() or time.monotonic() > deadline:
                 return
+            if self.chain.phase is Phase.ADAPT and time.monotonic() > self._looked + LOOK_S:
+                self._look()
 
     def _one_step(self) -> None:
         chain = self.chain
@@ -311,6 +315,7 @@ class Daemon:
         self._segments = extra["segments"]
 
     def _look(self) -> None:
+        self._looked = time.monotonic()
         with self.clock.doing("io"):
             for row in self.models.look():
                 self.epoch.journal.append(row, durable=True)

@@ -72,7 +72,7 @@ def lead(world: World, orders: Orders) -> int:
         if orders.replay:
             other = Store(orders.replay)
             daemon.recorded.append(replayed(other.ledger(f"sim/{name}"), str(orders.replay)))
-            daemon.models.offer(other.packets("train"))
+            daemon.models.sources.append(lambda digest: other.find("train", digest))
         begin(daemon, target, world)
         if orders.steps is not None and daemon.chain is not None:
             daemon.step_limit = daemon.chain.step + orders.steps
@@ -140,6 +140,7 @@ def _build(
     science, machine, system = config.science, config.machine, target.system
     channel = channels.load(machine.channel.name).build(machine.channel, store, f"sim/{name}", epoch)
     models = Models(world, channel, system, rank.fingerprint, log)
+    models.sources.append(lambda digest: store.find("train", digest))
     models.refuse = lambda packet, reason: epoch.quarantine(reason.encode(), f"weights-{packet.number:06d}.txt", reason)
     sampler = samplers.load(science.sampler.name).build(science.sampler, make_ring(science.sampler, system), target)
     return Daemon(name, science, system, sampler, make_adapter(science.sampler, system), models, epoch, clock, shutdown, log)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +63,7 @@ class Models:
         self._known: dict[str, Known] = {}
         self._loaded = ""
         self.newest: Known | None = None
+        self.sources: list[Callable[[str], Packet | None]] = []  # where generations are looked up by digest
         self.refuse: Callable[[Packet, str], object] = lambda packet, reason: None
 
     def look(self) -> list[dict[str, Any]]:
@@ -87,27 +88,26 @@ class Models:
         self._known[packet.digest] = self.newest = Known(packet, card)
         self._log.info("generation %d has arrived and reproduces its canary", card.generation)
 
-    def offer(self, packets: Iterable[Packet]) -> None:
-        """Know the generations of another run too, whose schedule is imposed."""
-        for packet in packets:
-            card = weights.verify(packet.path, packet.digest)
-            check_card(card, self._system, self._fingerprint, str(packet.path))
-            self._known.setdefault(packet.digest, Known(packet, card))
-
     def digest(self, generation: int) -> str:
         """Digest of a generation that this run knows; "" for -1."""
         return next((d for d, known in self._known.items() if known.card.generation == generation), "")
+
+    def _find(self, digest: str) -> Known:
+        """A generation that a schedule names, though the channel did not bring it: of another run, or of an abandoned epoch."""
+        packet = next((p for find in self.sources if (p := find(digest)) is not None), None)
+        if packet is None:
+            what = f"the generation with digest {digest[:12]} of the schedule is not in the run folder"
+            raise ProtocolError(what, next="restore the train folder of that run")
+        card = weights.verify(packet.path, packet.digest)
+        check_card(card, self._system, self._fingerprint, str(packet.path))
+        self._known[digest] = Known(packet, card)
+        return self._known[digest]
 
     def surrogate(self, digest: str) -> SharedSurrogate | None:
         """The surrogate of a digest, loaded on every rank; None for "" (first principles alone)."""
         if not digest:
             return None
-        known = self._known.get(digest)
-        if known is None:
-            raise ProtocolError(
-                f"the generation with digest {digest[:12]} of the schedule is not in the run folder",
-                next="restore train/ of that run",
-            )
+        known = self._known.get(digest) or self._find(digest)
         card = known.card
         if self._loaded != digest:
             self._world.tell("load", digest, card.format, known.packet.path, card.generation)

@@ -78,7 +78,8 @@ class Rank:
         """Hold the surrogate of one artefact under its digest; the one before it is let go."""
         loaded = potentials.load(format, folder, generation)
         bound = self._system.restraint
-        self._surrogates = {digest: Restrained(loaded, bound.radius_A, bound.k_eV_per_A2) if bound else loaded}
+        guarded: Potential = Restrained(loaded, bound.radius_A, bound.k_eV_per_A2) if bound else loaded
+        self._surrogates = {digest: guarded}
 
     def evaluate(self, positions: Array, digest: str) -> list[tuple[float, Array]]:
         """Energies (eV) and forces (N, 3) eV/A of the surrogate at (B, N, 3) A."""

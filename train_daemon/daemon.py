@@ -105,7 +105,7 @@ class Trainer:
         generation = self._generation() + 1
         parts.log.info("fit for generation %d (%s): %d labels", generation, why, labels)
         self._tell("training", fit_step=0)
-        began = time.monotonic()
+        began, before = time.monotonic(), self.model
         try:
             with parts.clock.doing("training"):
                 if self.model is None:
@@ -114,15 +114,15 @@ class Trainer:
                     steps, epochs, lambda: self._stop_reason() is not None, self._on_epoch(generation), self._on_progress
                 )
                 self.model, report = parts.learner.fit(self.model, data, budget)
+            if self._reason is None:  # a fit that was cut short is kept, but neither counted nor judged
+                seconds = time.monotonic() - began
+                row = {"event": "fit", "generation": generation, "steps": report.steps, "epochs": report.epochs}
+                parts.epoch.journal.append({**row, "seconds": seconds, "labels_train": labels, "why": why})
+                self._submit(generation, labels, report)
         except LearnFailed as error:
-            self._failed(error)
+            self._failed(error, before)
             return
         self._failed_fits = 0
-        if self._reason is None:  # a fit that was cut short is kept, but neither counted nor judged
-            seconds = time.monotonic() - began
-            row = {"event": "fit", "generation": generation, "steps": report.steps, "epochs": report.epochs}
-            parts.epoch.journal.append({**row, "seconds": seconds, "labels_train": labels, "why": why})
-            self._submit(generation, labels, report)
         with parts.clock.doing("publishing"):
             self._save()
 
@@ -162,8 +162,9 @@ class Trainer:
         if score is not None:
             self.parts.epoch.heartbeat.update(predicted_acceptance=score.predicted_acceptance)
 
-    def _failed(self, error: LearnFailed) -> None:
+    def _failed(self, error: LearnFailed, before: Model | None) -> None:
         """Go back to the model before this fit; give up after some failures in a row."""
+        self.model = before
         self._failed_fits += 1
         self.parts.log.warning("the fit failed: %s", error)
         if self._failed_fits >= FAILED_FITS:

@@ -12,10 +12,11 @@ import numpy as np
 from kernels.arrays import Array
 from kernels.descriptors.base import Chebyshev, kinds
 from kernels.jit import entry
-from kernels.moments import drift, measure, mix, push, unmix
-from kernels.neighborhood import Plan, fitting, gather, workspace
+from kernels.moments import drift, measure, push
+from kernels.neighborhood import fitting, gather, workspace
 from kernels.neighbors.base import Lattice, lattice
 from kernels.neighbors.numba_cpu import is_usable, search
+from kernels.plan import Plan, mix, unmix
 
 
 @lru_cache(maxsize=64)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.polynomial import chebyshev
 
 from kernels.arrays import Array
 from kernels.descriptors.base import Chebyshev, kinds
@@ -82,9 +81,10 @@ def _cutoff(distance: float, radius: float) -> tuple[float, float]:
 
 def _polynomials(order: int, x: float) -> tuple[Array, Array]:
     """T_m(x) and T_m'(x), m = 0..order."""
-    basis = np.eye(order + 1)
-    slopes = [chebyshev.chebval(x, chebyshev.chebder(row)) for row in basis]
-    return np.array([chebyshev.chebval(x, row) for row in basis]), np.array(slopes)
+    angle, orders = np.arccos(np.clip(x, -1, 1)), np.arange(order + 1)
+    if abs(x) > 1 - 1e-9:  # 0/0 below; T_m'(1) = m^2
+        return np.cos(orders * angle), orders**2 * np.sign(x) ** (orders + 1)
+    return np.cos(orders * angle), orders * np.sin(orders * angle) / np.sin(angle)
 
 
 def _radial(descriptor: Chebyshev, vector: Array) -> tuple[Array, Array]:

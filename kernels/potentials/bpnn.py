@@ -31,11 +31,12 @@ from kernels.arrays import Array
 from kernels.descriptors.base import Chebyshev, kinds
 from kernels.descriptors.numba_cpu import plan_of
 from kernels.jit import entry
-from kernels.moments import measure, mix, push, unmix
-from kernels.neighborhood import Plan, fitting, gather, workspace
+from kernels.moments import measure, push
+from kernels.neighborhood import fitting, gather, workspace
 from kernels.neighbors.base import Lattice, lattice
 from kernels.neighbors.numba_cpu import is_usable, search
 from kernels.network import ACTIVATIONS, Networks, energy_and_gradient, networks
+from kernels.plan import Plan, mix, unmix
 from kernels.potentials.base import Evaluation
 
 FILE = "weights.h5"

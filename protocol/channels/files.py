@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,9 +120,13 @@ class FilesChannel:
                 continue
             missing = entry.place if entry.packet is None else (entry.epoch, entry.after)
             late = entry.packet is None or (entry.after is not None and missing not in known)
-            if late and not entry.retracted and self._still_waiting(role, missing):
+            if entry.retracted:
+                continue
+            if late and self._still_waiting(role, missing):
                 break  # in order: nothing after it is delivered before it
-            if entry.packet is not None and not entry.retracted and self._is_new(entry, entry.packet):
+            if entry.packet is None:
+                self._quarantine(replace(entry, reason=f"{entry.reason} after {PATIENCE_S:g} s; it is passed over"))
+            elif self._is_new(entry, entry.packet):
                 self._delivered[_key(entry.packet)] = entry.packet
                 new.append(entry.packet)
         return new

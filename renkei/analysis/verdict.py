@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from renkei.analysis import thermo
 from renkei.analysis.ledger import Ledger, Row
 
@@ -32,12 +34,12 @@ def judge(blocks: Mapping[int, Ledger], rows: Sequence[Row]) -> Verdict:
     blocks: the production rows by block number.  rows: the journal of the same simulator.
     """
     full = full_blocks(blocks, rows)
-    if not full:
-        begun = sum(len(block) for block in blocks.values())
-        told = f"no production block is complete ({begun} rows so far)" if begun else "production has not begun"
-        return Verdict(DO_NOT_QUOTE, (told,))
-    block = full[max(full)]
+    if not blocks:
+        return Verdict(DO_NOT_QUOTE, ("production has not begun",))
+    block = blocks[max(full or blocks)]
     fatal = [*_creutz(block), *_rejections(block), *_estimators(block), *_failures(block)]
+    if not full:
+        return Verdict(DO_NOT_QUOTE, (f"no production block is complete ({len(np.unique(block.step))} steps so far)", *fatal))
     weak = [*_adaptation(rows), *_earlier_blocks(full), *_samples(block)]
     verdict = DO_NOT_QUOTE if fatal else APPROXIMATE if weak else EXACT
     return Verdict(verdict, (*fatal, *weak))

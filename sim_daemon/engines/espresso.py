@@ -33,7 +33,7 @@ OPEN_MPI_MARKS = ("OMPI_", "OPAL_", "PRTE_")
 START_LIMIT_S = 120.0  # for pw.x to say its version
 SETUP_ROUTINES = "read_namelists|read_cards|readpp|read_upf|iosys|setup|input|card_|namelist|get_file_name"
 NUMERICS_ROUTINES = "c_bands|diag|electrons|efermi|cholesky|mix_rho|sum_band|wfcinit|scale_h|potinit|ortho|check_atoms"
-LONGER, GENTLER = 3, 0.4  # second rung: so many times the cycles, so much of the mixing
+LONGER, GENTLER = 4, 0.4  # second rung: so many times the cycles, so much of the mixing
 
 
 class Settings(EngineSettings):

@@ -14,6 +14,7 @@ from sim_daemon.engines.base import Engine, EngineContext, EngineSettings, Label
 from sim_daemon.time_limit import TimeLimit
 
 HARTREE_FOCK = ("HF", "RHF", "UHF")
+LONGER = 4  # second rung: so many times the cycles, of second order
 
 
 class Settings(EngineSettings):
@@ -25,7 +26,7 @@ class Settings(EngineSettings):
     density_fitting: bool = True
     conv_tol_Ha: float = Field(1e-9, gt=0, le=1e-6)  # of the energy, hartree: the accept step feels its noise times beta
     grid_level: int = Field(3, ge=0, le=9)  # of the functional's integration grid
-    max_iterations: int = Field(50, ge=1)  # of the self-consistent cycle; the second rung of the retry ladder is second-order
+    max_iterations: int = Field(50, ge=1)  # of the self-consistent cycle; the second rung of the retry ladder is of second order
     max_memory_MB: int = Field(4000, ge=100)
 
 
@@ -80,6 +81,7 @@ class Pyscf:
             field = self._field(self._molecule(structure))
             if rung:
                 field = field.newton()
+                field.max_cycle = LONGER * self._settings.max_iterations
             energy = field.kernel()
             if not field.converged:
                 raise NotConverged(f"PySCF: not converged in {self._settings.max_iterations} cycles", f"rung {rung}")

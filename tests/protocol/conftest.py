@@ -81,7 +81,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def kill_at():
-    """kill_at(step, work): run `work` in a child that dies at its step-th system call; True if it died there, False if it had ended before."""
+    """kill_at(step, work): run `work` in a child that is killed at its step-th system call; False if it had ended before."""
 
     def run(step: int, work: Callable[[], None]) -> bool:
         child = os.fork()

@@ -190,13 +190,13 @@ def test_checkpoint_of_lost_rows_is_not_adopted(store, cursor):
     second.close()
 
 
-@pytest.mark.parametrize("step", range(0, 150, 3))
+@pytest.mark.parametrize("step", range(106))
 def test_killed_anywhere_the_next_start_recovers(store, kill_at, make_batch, cursor, step):
     """A simulator killed at any system call: whole batches only, and the next start goes on from a checkpoint that fits them."""
 
     def work():
         epoch = store.claim("sim/sim0")
-        for number in range(3):
+        for number in range(2):
             epoch.journal.append({"step": number}, durable=True)
             epoch.publish_batch(number, make_batch(number), {})
             epoch.save_checkpoint({**cursor(number, -1, epoch.journal.rows_written), "done": number + 1})
@@ -209,9 +209,9 @@ def test_killed_anywhere_the_next_start_recovers(store, kill_at, make_batch, cur
     assert epoch.adopted.batch == done - 1
     assert [row["step"] for row in store.ledger("sim/sim0") if "step" in row] == list(range(done))
     assert store.refused == []
-    for number in range(done, 3):
+    for number in range(done, 2):
         epoch.publish_batch(number, make_batch(number), {})
-    assert [p.number for p in store.packets("sim/sim0")] == [0, 1, 2]
+    assert [p.number for p in store.packets("sim/sim0")] == [0, 1]
     epoch.close()
 
 

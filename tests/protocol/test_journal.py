@@ -51,3 +51,6 @@ def test_damage_in_the_middle_is_told(tmp_path):
     with pytest.raises(Torn, match="line 2"):
         read(tmp_path / "j")
     assert read_prefix(tmp_path / "j") == [{"a": 1}]
+    with pytest.raises(Torn, match="line 2"):
+        Journal(tmp_path / "j")
+    assert (tmp_path / "j").read_bytes().endswith(b'{"a": 2}\n')

@@ -2,7 +2,9 @@
 
 import io
 import math
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 
 from protocol.records import Batch, Canary, Card, Label, Origin, Phase, Structure
 from protocol.store import Store
+from renkei.cli import main
 
 ENERGY_eV, SPREAD_eV = -100.0, 0.05
 WATER = np.array([[0.0, 0.0, 0.0], [0.757, 0.586, 0.0], [-0.757, 0.586, 0.0]])
@@ -187,3 +190,47 @@ def sound_run(make_run):
 def trajectory_bytes():
     """The function that makes the bytes of a trajectory segment."""
     return segment
+
+
+@pytest.fixture
+def yaml_file(tmp_path):
+    """One YAML of a water molecule with both sections, and its structure beside it."""
+    folder = tmp_path / "inputs"
+    folder.mkdir()
+    header = 'Properties=species:S:1:pos:R:3 charge=0 pbc="F F F"'
+    (folder / "water.xyz").write_text(f"3\n{header}\nO 0.0 0.0 0.0\nH 0.757 0.0 0.586\nH -0.757 0.0 0.586\n")
+    (folder / "one.yaml").write_text(
+        "# one molecule\n"
+        "science:\n"
+        "  system:\n"
+        "    structure: water.xyz  # beside this file\n"
+        "  engine: {name: tblite, method: GFN2-xTB}\n"
+        "  sampler:\n"
+        "    name: sl_pihmc\n"
+        "    ensemble: {name: nvt, temperature_K: 300}\n"
+        "    beads: 4  # few\n"
+        "machine:\n"
+        "  simulator: {ranks: 1}\n"
+    )
+    return folder / "one.yaml"
+
+
+@pytest.fixture
+def stand_ins(tmp_path, monkeypatch):
+    """`python -m sim_daemon` and `python -m train_daemon` are stand-ins in the current folder."""
+    shutil.copytree(Path(__file__).parent / "stand_ins", tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def renkei(capfd):
+    """renkei WORDS -> (exit code, stdout, stderr)."""
+
+    def call(*words):
+        with pytest.raises(SystemExit) as ended:
+            main([str(word) for word in words])
+        captured = capfd.readouterr()
+        return ended.value.code or 0, captured.out, captured.err
+
+    return call

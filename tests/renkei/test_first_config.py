@@ -14,6 +14,10 @@ def two(name, apart):
     return first + second
 
 
+def rock_salt():
+    return crystal(["Na", "Cl"], [(0, 0, 0), (0.5, 0.5, 0.5)], spacegroup=225, cellpar=[5.64, 5.64, 5.64, 90, 90, 90])
+
+
 def in_box(atoms, side):
     atoms.set_cell([side] * 3)
     atoms.pbc = True
@@ -30,11 +34,7 @@ def in_box(atoms, side):
         (two("H2O", 3.0), first_config.CLUSTER, "trajectories"),
         (bulk("Si"), first_config.CRYSTAL, "harmonic"),
         (bulk("Cu"), first_config.CRYSTAL, "harmonic"),
-        (
-            crystal(["Na", "Cl"], [(0, 0, 0), (0.5, 0.5, 0.5)], spacegroup=225, cellpar=[5.64, 5.64, 5.64, 90, 90, 90]),
-            first_config.CRYSTAL,
-            "harmonic",
-        ),
+        (rock_salt(), first_config.CRYSTAL, "harmonic"),
         (in_box(two("H2O", 3.0), 7.0), first_config.LIQUID, "trajectories"),
     ],
 )
@@ -46,10 +46,8 @@ def test_kind_and_startup(atoms, kind, startup):
 
 def test_charge_and_multiplicity():
     oxygen = Atoms("O", [(0, 0, 0)], info={"charge": 1})
-    assert (first_config.guess(oxygen, None, None, 300).charge, first_config.guess(oxygen, None, None, 300).multiplicity) == (
-        1,
-        2,
-    )
+    guessed = first_config.guess(oxygen, None, None, 300)
+    assert (guessed.charge, guessed.multiplicity) == (1, 2)
     assert first_config.guess(oxygen, 0, 3, 300).multiplicity == 3
     assert first_config.guess(oxygen, 0, None, 300).multiplicity == 1
 

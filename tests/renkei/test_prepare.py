@@ -73,7 +73,7 @@ def test_a_run_that_has_started_keeps_its_science(yaml_file, tmp_path):
 
 
 def test_nothing_is_written_if_anything_is_wrong(yaml_file, tmp_path):
-    with pytest.raises(BadSetting, match="sampler.beads"):
+    with pytest.raises(BadSetting, match=r"sampler\.beads"):
         prepare.run_folder(yaml_file, tmp_path / "run", ["sampler.beads=0"])
     (yaml_file.parent / "water.xyz").unlink()
     with pytest.raises(BadSetting, match=r"water\.xyz: system\.structure: no such file"):

@@ -13,7 +13,7 @@ def test_shipped_files_of_this_checkout():
 
 
 def test_an_unknown_name_gets_the_nearest():
-    with pytest.raises(BadSetting, match="no shipped configuration 'watertetramer'; did you mean water-tetramer?"):
+    with pytest.raises(BadSetting, match=r"no shipped configuration 'watertetramer'; did you mean water-tetramer\?"):
         templates.config("watertetramer")
 
 

@@ -1,5 +1,7 @@
 """Force product and networks: gradients against finite differences, plain torch against compiled loops."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -30,7 +32,7 @@ def layers_of(rng, sizes):
     def draw(*shape):
         return torch.tensor(rng.standard_normal(shape) / np.sqrt(shape[-1]), requires_grad=True)
 
-    return [(draw(b, a), draw(b)) for a, b in zip(sizes, sizes[1:], strict=False)]
+    return [(draw(b, a), draw(b)) for a, b in pairwise(sizes)]
 
 
 @pytest.mark.parametrize("activation", ["tanh", "sigmoid", "linear"])
@@ -50,7 +52,7 @@ def test_forces_are_minus_the_slope_of_the_energy(pool):
 
     def energy(x):
         features = numba_cpu.values(DESCRIPTOR, x[None], NUMBERS, *BOX)[0]
-        return float(network(layers, "tanh", torch.from_numpy(features))[0].sum())
+        return float(network(layers, "tanh", torch.from_numpy(features))[0].sum().detach())
 
     features = torch.from_numpy(numba_cpu.values(DESCRIPTOR, positions[1:2], NUMBERS, *BOX)[0])
     _, gradient = network(layers, "tanh", features)

@@ -4,26 +4,16 @@ import json
 
 import pytest
 
-from protocol import process
+from protocol.store import Store
 
 
 @pytest.fixture
-def run(tmp_path, yaml_file, renkei):
-    """A run folder whose simulator has done two steps; a heartbeat of this very process."""
-    renkei("init", tmp_path / "run", "--config", "toy")
-    epoch = tmp_path / "run" / "sim" / "sim0" / "epoch-0001"
-    epoch.mkdir(parents=True)
-    (epoch / "epoch.json").write_text(json.dumps({"schema": 1, "epoch": 1, "adopted": None, "controls": []}))
-    beat = {
-        **process.identity(),
-        "counter": 3,
-        "period_s": 2.0,
-        "state": "alive",
-        "phase": "adapt",
-        "step": 2,
-        "activities": {"engine": 3.0, "io": 1.0},
-    }
-    (epoch / "heartbeat.json").write_text(json.dumps(beat))
+def run(tmp_path, renkei):
+    """A run folder whose simulator, this very process, is alive and has done nothing yet."""
+    renkei("init", tmp_path / "run", "--config", "water-tetramer")
+    epoch = Store(tmp_path / "run").claim("sim/sim0")
+    epoch.heartbeat.update(phase="adapt", step=2, activities={"engine": 3.0, "io": 1.0})
+    epoch.heartbeat.close("alive")  # the last beat stays; its thread is gone
     return tmp_path / "run"
 
 
@@ -58,5 +48,5 @@ def test_a_dead_job_is_a_finding(renkei, run):
 
 
 def test_a_folder_that_has_not_started(renkei, tmp_path):
-    renkei("init", tmp_path / "new", "--config", "toy")
+    renkei("init", tmp_path / "new", "--config", "water-tetramer")
     assert renkei("status", tmp_path / "new")[0] == 0

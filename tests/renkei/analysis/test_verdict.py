@@ -1,0 +1,54 @@
+"""Each rule of the verdict, on runs with exactly one thing wrong."""
+
+import pytest
+
+from renkei import run_view
+from renkei.analysis import verdict
+from renkei.analysis.ledger import production_blocks
+
+
+def judged(root):
+    [simulator] = run_view.read(root).simulators
+    return verdict.judge(production_blocks(simulator.ledger), simulator.rows)
+
+
+def test_nothing_is_wrong(sound_run):
+    assert judged(sound_run) == verdict.Verdict("exact", ())
+
+
+@pytest.mark.parametrize(
+    ("choices", "want", "said"),
+    [
+        ({"work_shift": 0.4}, "do not quote", "<exp(-beta dH)>"),
+        ({"stuck": (150, 240)}, "do not quote", "rejections in a row"),
+        ({"difference_eV": 0.05}, "do not quote", "primitive and virial"),
+        ({"engine_failures": (100, 200)}, "do not quote", "engine failed"),
+        ({"complete": False}, "do not quote", "no production block is complete"),
+        ({"blocks": ()}, "do not quote", "production has not begun"),
+        ({"converged": False}, "approximate", "max_steps"),
+        ({"blocks": (300, 300), "block_shift_eV": 0.2}, "approximate", "block 1 disagrees with block 2"),
+        ({"blocks": (40,)}, "approximate", "effective samples"),
+    ],
+)
+def test_one_thing_is_wrong(make_run, choices, want, said):
+    found = judged(make_run(**choices))
+    assert found.verdict == want
+    assert len(found.reasons) == 1
+    assert said in found.reasons[0]
+
+
+def test_a_running_block_that_sticks_is_told_early(make_run):
+    found = judged(make_run(complete=False, stuck=(150, 240)))
+    assert [("no production block" in r, "in a row" in r) for r in found.reasons] == [(True, False), (False, True)]
+
+
+def test_the_last_full_block_is_judged(make_run):
+    """A running block behind a full one is not quoted, so it is not judged."""
+    assert judged(make_run(blocks=(400, 100), complete=False, stuck=(480, 570))).verdict == "exact"
+
+
+def test_convergence_is_that_of_all_criteria():
+    assert verdict.converged({"reason": "FREEZE was asked for", "criteria": {"met": {"a": True, "b": True}}})
+    assert not verdict.converged({"reason": "converged", "criteria": {"met": {"a": True, "b": False}}})
+    assert verdict.converged({"reason": "converged"})
+    assert not verdict.converged({"reason": "max_steps"})

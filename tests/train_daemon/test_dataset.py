@@ -1,0 +1,145 @@
+"""The data set: sides by blocks, thinning, repeats, retractions, refusals, weights."""
+
+import numpy as np
+import pytest
+
+from protocol.errors import WrongPeer
+from protocol.records import Batch, Phase
+from train_daemon.dataset import FORCE_CAP_EV_PER_A, STARTUP_CAP, STARTUP_FLOOR, Dataset
+
+
+def filled(make_batch, batches=12, steps_each=10, beads=4, thinned=4, seed=0):
+    rng = np.random.default_rng(seed)
+    data = Dataset(thinned)
+    for number in range(batches):
+        data.add(f"sim0/1/{number}", make_batch(rng, range(number * steps_each, (number + 1) * steps_each), beads))
+    return data
+
+
+def test_a_block_is_on_one_side_whatever_batch_it_comes_in(make_batch):
+    rng = np.random.default_rng(0)
+    data, origins = Dataset(4), {}
+    for number in range(30):
+        batch = make_batch(rng, range(number * 7, (number + 1) * 7))  # batches cut through blocks of 20 steps
+        data.add(f"sim0/1/{number}", batch)
+        origins |= {label.energy: origin for label, origin in zip(batch.labels, batch.origins, strict=True)}
+    train = {origins[sample.energy].step // 20 for sample in data.training_set().samples}
+    heldout = {origins[sample.energy].step // 20 for ring in data.heldout() for sample in ring.samples}
+    assert not train & heldout
+    assert train | heldout == set(range(11))
+    assert 2 <= len(heldout) <= 5
+
+
+def test_a_ring_is_held_out_whole_and_thinned_for_training(make_batch):
+    data = filled(make_batch, beads=8, thinned=3)
+    assert all(len(ring.samples) == 8 and ring.whole for ring in data.heldout())
+    blocks = {ring.block for ring in data.heldout()}
+    assert len(data.training_set().samples) == 3 * (120 - 20 * len(blocks))
+    assert data.labels == (len(data.training_set().samples), 8 * 20 * len(blocks))
+
+
+def test_the_third_block_is_held_out_at_the_latest(make_batch):
+    for walker in range(20):
+        rng, data = np.random.default_rng(walker), Dataset(4)
+        for number in range(3):
+            data.add(f"sim0/1/{number}", make_batch(rng, range(20 * number, 20 * number + 20), walker=walker))
+        assert data.heldout()
+        assert data.training_set().samples
+
+
+def test_about_one_block_in_six_is_held_out(make_batch):
+    rng, data = np.random.default_rng(1), Dataset(1)
+    for walker in range(300):
+        data.add(f"sim0/1/{walker}", make_batch(rng, [5], beads=1, walker=walker))
+    assert 30 <= len(data.heldout()) <= 70
+
+
+def test_thinning_is_a_fixed_choice(make_batch):
+    first, again = (filled(make_batch, beads=8, thinned=2).training_set().samples for _ in range(2))
+    assert [sample.key for sample in first] == [sample.key for sample in again]
+
+
+def test_a_batch_counts_once_and_a_repeated_structure_too(make_batch):
+    rng = np.random.default_rng(3)
+    data, batch = Dataset(4), make_batch(rng, range(3))
+    assert data.add("sim0/1/0", batch) == (12, 0)
+    assert data.add("sim0/1/0", batch) == (12, 0)
+    data.add("sim0/2/1", batch)  # the same structures again, from a restarted simulator
+    assert data.labels == (12, 0)
+    assert data.names == ("sim0/1/0", "sim0/2/1")
+
+
+def test_a_retracted_batch_leaves_and_its_repeat_takes_its_place(make_batch):
+    rng = np.random.default_rng(3)
+    data, batch = Dataset(4), make_batch(rng, range(3))
+    data.add("sim0/1/0", batch)
+    data.add("sim0/2/0", batch)
+    data.remove("sim0/1/0")
+    assert data.labels == (12, 0)
+    data.remove("sim0/2/0")
+    assert data.labels == (0, 0)
+
+
+@pytest.mark.parametrize("change", [{"charge": 1}, {"multiplicity": 3}, {"fingerprint": "other"}])
+def test_labels_of_another_system_or_engine_are_refused(make_batch, change):
+    rng = np.random.default_rng(0)
+    data = Dataset(4)
+    data.add("sim0/1/0", make_batch(rng, [0]))
+    with pytest.raises(WrongPeer, match=f"batch sim0/1/1: labels of {next(iter(change))}"):
+        data.add("sim0/1/1", make_batch(rng, [1], **change))
+    assert data.names == ("sim0/1/0",)
+
+
+def test_labels_of_other_elements_are_refused(make_batch):
+    rng = np.random.default_rng(0)
+    data = Dataset(4)
+    data.add("sim0/1/0", make_batch(rng, [0]))
+    strange = make_batch(rng, [1])
+    for label in strange.labels:
+        object.__setattr__(label.structure, "numbers", np.array([8, 1, 9]))
+    with pytest.raises(WrongPeer, match="elements"):
+        data.add("sim0/1/1", strange)
+
+
+def test_absurd_forces_are_not_trained_on(make_batch):
+    rng = np.random.default_rng(0)
+    data, batch = Dataset(4), make_batch(rng, range(2))
+    batch.labels[0].forces[0, 0] = 1.01 * FORCE_CAP_EV_PER_A
+    data.add("sim0/1/0", batch)
+    assert len(data.training_set().samples) == 7
+
+
+def test_start_up_labels_are_capped_and_lose_weight_as_rings_come(make_batch):
+    rng, data = np.random.default_rng(0), Dataset(4)
+    for number in range(500):
+        alone = make_batch(rng, [-1], beads=1, phase=Phase.STARTUP)
+        object.__setattr__(alone.origins[0], "point", number)
+        object.__setattr__(alone.origins[0], "ring", number)
+        data.add(f"sim0/1/{number}", alone)
+    samples = data.training_set().samples
+    assert len(samples) == STARTUP_CAP
+    assert {sample.weight for sample in samples} == {1.0}
+    data.add("sim0/1/500", make_batch(rng, range(20), beads=4))
+    data.add("sim0/1/501", make_batch(rng, range(20, 40), beads=4))
+    weights = {sample.weight for sample in data.training_set().samples}
+    assert min(weights) == pytest.approx(STARTUP_CAP / (STARTUP_CAP + 160))
+    assert max(weights) == 1.0
+    assert min(weights) > STARTUP_FLOOR
+
+
+def test_start_up_structures_are_blocks_of_one_and_judge_until_two_chain_blocks_do(make_batch):
+    rng, data = np.random.default_rng(0), Dataset(4)
+    for number in range(60):
+        alone = make_batch(rng, [-1], beads=1, phase=Phase.STARTUP)
+        object.__setattr__(alone.origins[0], "point", number)
+        data.add(f"sim0/1/{number}", alone)
+    early = data.heldout()
+    assert len({ring.block for ring in early}) == len(early) >= 4
+    for number in range(60, 70):
+        data.add(f"sim0/1/{number}", make_batch(rng, range(20 * (number - 60), 20 * (number - 59)), beads=2))
+    assert not any(ring.startup for ring in data.heldout())
+
+
+def test_an_empty_batch_is_refused():
+    with pytest.raises(WrongPeer, match="without labels"):
+        Dataset(4).add("sim0/1/0", Batch((), ()))

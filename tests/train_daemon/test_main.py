@@ -1,0 +1,76 @@
+"""python -m train_daemon as a real process."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from protocol.errors import BadSetting
+from protocol.settings import load
+from protocol.store import Store
+from train_daemon.__main__ import temperatures
+from train_daemon.learners import base as learners
+
+RUN = """
+system: {structure: molecule.xyz, restraint: {radius_A: 3.0, k_eV_per_A2: 1.0}}
+engine: {name: harmonic}
+sampler: {name: sl_pihmc, ensemble: {name: nvt, temperature_K: 300}, beads: 4}
+learner: {name: chebyshev_bpnn, radial: {order: 4, cutoff_A: 4.0}, angular: {order: 2, cutoff_A: 3.0}, hidden: [8]}
+"""
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    (tmp_path / "run.yaml").write_text(RUN)
+    (tmp_path / "machine.yaml").write_text("trainer: {device: cpu}\nchannel: {name: files, poll_s: 0.1}\n")
+    (tmp_path / "molecule.xyz").write_text("3\n\nO 0 0 0\nH 0.96 0 0\nH -0.24 0.93 0\n")
+    return tmp_path
+
+
+def start(*arguments):
+    command = [sys.executable, "-m", "train_daemon", *map(str, arguments)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+
+
+def test_a_folder_without_run_yaml_is_one_sentence_and_exit_2(tmp_path):
+    process = start(tmp_path / "absent")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert errors.count("\n") == 1
+    assert errors.startswith("train_daemon: ")
+    assert not (tmp_path / "absent").exists()
+
+
+def test_it_starts_before_any_simulator_waits_and_ends_on_a_signal(run_folder):
+    process = start(run_folder)
+    store = Store(run_folder)
+    while process.poll() is None and (store.heartbeat("train") or {}).get("activity") != "waiting":
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    said, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    assert "training on cpu (asked for by trainer.device)" in said
+    events = [row["event"] for row in store.ledger("train")]
+    assert events == ["start", "end"]
+    again = start(run_folder, "--for", "0s")
+    again.communicate(timeout=60)
+    assert again.returncode == 0
+    assert len(store.epochs("train")) == 2
+
+
+def test_temperatures_are_those_of_the_simulators(run_folder):
+    text = RUN + "simulators: {sim0: {}, hot: {sampler: {ensemble: {temperature_K: 400}}}}\n"
+    (run_folder / "run.yaml").write_text(text)
+    temperature = temperatures(load(run_folder, {"learner": learners.load}))
+    assert [temperature(name) for name in ("sim0", "hot", "another")] == [300.0, 400.0, 300.0]
+
+
+def test_a_missing_temperature_is_named(run_folder):
+    (run_folder / "run.yaml").write_text(RUN.replace("temperature_K: 300", ""))
+    with pytest.raises(BadSetting, match=r"sampler\.ensemble\.temperature_K"):
+        temperatures(load(run_folder, {"learner": learners.load}))
