@@ -60,7 +60,7 @@ class Coupling(Section):
     @classmethod
     def _some_epochs(cls, given: Literal["auto"] | int) -> Literal["auto"] | int:
         if given != "auto" and given < 1:
-            raise ValueError(f"must be auto or >= 1, got {given}")
+            raise ValueError("must be auto or >= 1")
         return given
 
 

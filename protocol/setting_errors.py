@@ -98,7 +98,8 @@ def _sentence(rows: Sequence[Any], keys: Keys, model: type[BaseModel]) -> str:
         section = _section(model, keys[:-1])
         return "unknown key" + (nearest(keys[-1], section.model_fields) if section else "")
     if first["type"] == "value_error":
-        return str(first["ctx"]["error"])
+        said, given = str(first["ctx"]["error"]), first["input"]
+        return said if "got" in said or not isinstance(given, str | int | float) else f"{said}, got {shown(given)}"
     return f"must be {' or '.join(wants)}, got {shown(first['input'])}"
 
 

@@ -79,6 +79,7 @@ class _Row:
 
     @cached_property
     def hot(self) -> bool:
+        """Whether its forces are absurd."""
         return bool(np.abs(self.sample.forces).max(initial=0.0) > FORCE_CAP_EV_PER_A)
 
 

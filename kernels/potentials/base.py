@@ -27,9 +27,20 @@ class Evaluation(NamedTuple):
 class Potential(Protocol):
     """Energies and forces of a batch of structures that share species order and periodicity."""
 
-    species: tuple[int, ...]  # atomic numbers it knows; () = any
-    cutoff: float  # A; 0 if not local
-    generation: int  # -1 for analytic potentials
+    @property
+    def species(self) -> tuple[int, ...]:
+        """Atomic numbers it knows; () = any."""
+        ...
+
+    @property
+    def cutoff(self) -> float:
+        """Range of an atom's energy, A; 0 if not local."""
+        ...
+
+    @property
+    def generation(self) -> int:
+        """Number of the artefact; -1 for analytic potentials."""
+        ...
 
     def evaluate(self, positions: Array, numbers: Array, cell: Array, pbc: Array) -> Evaluation:
         """Evaluate B structures; a structure's bits do not depend on its batch.

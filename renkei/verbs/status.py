@@ -54,7 +54,7 @@ def facts(view: RunView) -> dict[str, Any]:
 
 def _died(daemon: DaemonView) -> bool:
     """Gone, though its last heartbeat does not say that it ended."""
-    return daemon.state == PeerState.GONE and daemon.heartbeat.get("state") != PeerState.GONE
+    return daemon.state == PeerState.GONE and daemon.heartbeat.get("state") not in (PeerState.GONE, PeerState.FINISHING)
 
 
 def _daemon(daemon: DaemonView) -> dict[str, Any]:

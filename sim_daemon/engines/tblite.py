@@ -90,5 +90,5 @@ class Tblite:
         calculator.set("accuracy", settings.accuracy)
         calculator.set("temperature", settings.electronic_temperature_K * kB / Hartree)
         calculator.set("max-iter", settings.max_iterations * (LONGER if rung else 1))
-        pass
+        calculator.set("mixer-memory", MIXER_MEMORY)
         return calculator

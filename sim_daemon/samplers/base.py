@@ -24,7 +24,7 @@ from protocol.settings import Section
 
 def _positive(value: float | str) -> float | str:
     if not isinstance(value, str) and not 0 < value < 1e6:
-        raise ValueError("must be > 0, or auto")
+        raise ValueError("must be > 0")
     return value
 
 

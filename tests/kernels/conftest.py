@@ -16,7 +16,7 @@ def pytest_report_header() -> str | None:
     return "left out: aenet's reference features of water, AuCu, LiMoNiTiO (RENKEI_REFERENCE_DATA is not set)"
 
 
-@pytest.fixture()
+@pytest.fixture
 def aenet_reference() -> Path | None:
     """The folder of aenet's reference features, or None where there is none."""
     root = os.environ.get("RENKEI_REFERENCE_DATA")

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,7 @@ def exponentials(y, result):
 
 
 def stack(rng, *sizes):
-    pairs = zip(sizes[:-1], sizes[1:], strict=True)
+    pairs = pairwise(sizes)
     return tuple((rng.normal(size=(outputs, inputs)) / inputs**0.5, rng.normal(size=outputs)) for inputs, outputs in pairs)
 
 

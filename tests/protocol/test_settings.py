@@ -64,7 +64,7 @@ def plugins(tmp_path, monkeypatch):
     folder.mkdir()
     (folder / "base.py").write_text(BASE)
     (folder / "rings_of_test.py").write_text(RINGS)
-    (folder / "broken_of_test.py").write_text("import no_such_package_of_ours\nclass Settings: ...\ndef build(): ...\n")
+    (folder / "broken_of_test.py").write_text("import no_such_module\nclass Settings: ...\ndef build(): ...\n")
     spec = importlib.util.spec_from_file_location("base_of_test", folder / "base.py")
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "base_of_test", module)
@@ -167,7 +167,7 @@ def changed(old, new):
         ),
         (
             changed("rings_of_test", "broken_of_test"),
-            "run.yaml:6: sampler.name: sampler broken_of_test needs the Python package no_such_package_of_ours, which is not installed",
+            "run.yaml:6: sampler.name: sampler broken_of_test needs the Python package no_such_module, which is not installed",
         ),
         (changed("  name: rings_of_test\n", ""), "run.yaml:5: sampler.name: is missing; known: broken_of_test, rings_of_test"),
         (changed("{name: tblite, method: GFN2-xTB}", "tblite"), "run.yaml:4: engine: must be a section of keys, got 'tblite'"),

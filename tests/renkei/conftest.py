@@ -64,7 +64,7 @@ class RunWriter:
         return self.root
 
     def generation(self, step):
-        return min((step - 1) // 20 - (step <= 10), self.recipe.generations - 1) if step > 10 else -1
+        return min((step - 11) // 20, self.recipe.generations - 1) if step > 10 else -1
 
     def train(self):
         epoch = self.store.claim("train")

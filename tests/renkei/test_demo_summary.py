@@ -46,7 +46,7 @@ def test_harder_targets(sound_run, harder):
 
 def test_where_labels_come_from(sound_run):
     view = run_view.read(sound_run)
-    assert demo_summary.batch_generations(view.simulators[0]) == {1: {-1}, 2: {0, 1}, 3: {1, 2}, 4: {2}} or True
+    assert demo_summary.batch_generations(view.simulators[0]) == {1: {-1}, 2: {0}, 3: {1}, 4: {2}}
     assert demo_summary.sources(view)[2] == {-1, 0, 1}
 
 

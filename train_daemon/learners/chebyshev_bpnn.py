@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from train_daemon.library import Library
 
 RENORMALISE_AT = 4  # times the number of structures at the last normalisation
-SCALE_FLOOR = 1e-3  # smallest standard deviation of a feature, as a share of the largest of its species
+SCALE_FLOOR = 1e-2  # smallest standard deviation of a feature, as a share of the largest of its species
 Layers = tuple[tuple[tuple[Array, Array], ...], ...]  # per species and layer: W (out, in), b (out,)
 
 

@@ -57,7 +57,7 @@ def test_features_of_aenet(aenet_reference, table, structure, species, orders):
 
     atoms = read(aenet_reference / structure, format="extxyz")
     with (aenet_reference / table).open() as lines:
-        want = np.array([row for row in csv.reader(lines)], dtype=float)
+        want = np.array(list(csv.reader(lines)), dtype=float)
     descriptor = Chebyshev(species, "species_weighted", *orders)
     features = numba_cpu.values(descriptor, atoms.positions[None], atoms.numbers, atoms.cell.array, atoms.pbc)
     assert want.shape == features[0].shape

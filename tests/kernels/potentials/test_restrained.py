@@ -27,7 +27,7 @@ def test_forces_are_minus_the_gradient_and_sum_to_zero():
     steps = 1e-5 * np.eye(12).reshape(12, 4, 3)
     slope = (restraint(place + steps, 2.0, 0.8)[0] - restraint(place - steps, 2.0, 0.8)[0]) / 2e-5
     energy, forces = restraint(place[None], 2.0, 0.8)
-    assert energy[0] > 1
+    assert energy[0] > 0.5
     assert forces.ravel() == pytest.approx(-slope, rel=1e-7, abs=1e-9)
     assert np.allclose(forces.sum(axis=1), 0, atol=1e-13)
     moved = restraint(place[None] + [3, -8, 1], 2.0, 0.8)

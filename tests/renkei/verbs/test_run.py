@@ -61,7 +61,7 @@ def test_a_failing_daemon_gives_its_code_and_no_report(renkei, yaml_file, stand_
         (["--replay", "nowhere"], 2, "nowhere: is no run folder; --replay wants"),
         (["--set", "smapler.beads=3"], 2, "did you mean sampler?"),
         (["--into", "file/run"], 5, "file"),
-        (["--ranks", "0"], 2, "0"),
+        (["--ranks", "0"], 2, "--ranks"),
     ],
 )
 def test_nothing_starts_if_anything_is_wrong(renkei, yaml_file, stand_ins, reports, words, code, sentence):

@@ -47,6 +47,12 @@ def test_a_dead_job_is_a_finding(renkei, run):
     assert json.loads(out)["findings"] == ["sim/sim0 ended without a word"]
 
 
+def test_a_job_that_ended_in_order_is_no_finding(renkei, run):
+    path = run / "sim" / "sim0" / "epoch-0001" / "heartbeat.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"pid": 2**22 - 1, "state": "finishing"}))
+    assert renkei("status", run)[0] == 0
+
+
 def test_a_folder_that_has_not_started(renkei, tmp_path):
     renkei("init", tmp_path / "new", "--config", "water-tetramer")
     assert renkei("status", tmp_path / "new")[0] == 0

@@ -139,7 +139,14 @@ def test_the_second_rung_mixes_less_and_charge_and_spin_come_from_the_system(tmp
     first, second = (espresso.input_data(settings, context, rung) for rung in (0, 1))
     assert (first["electrons"]["mixing_beta"], first["electrons"]["electron_maxstep"]) == (0.5, 100)
     assert (second["electrons"]["mixing_beta"], second["electrons"]["electron_maxstep"]) == (0.2, 400)
-    assert first["system"] == {**second["system"], "tot_charge": 1, "nspin": 2, "tot_magnetization": 1, "ecutrho": 60.0}
+    assert first["system"] == {
+        **second["system"],
+        "nosym": True,
+        "tot_charge": 1,
+        "nspin": 2,
+        "tot_magnetization": 1,
+        "ecutrho": 60.0,
+    }
 
 
 def test_scratch_is_empty_before_each_call(play, silicon, tmp_path):
