@@ -190,8 +190,9 @@ def balance(daemons: Sequence[DaemonView]) -> Figure | None:
         axes[0].set_yticks(range(len(shown)), labels)
         axes[0].set(xlabel="wall time / s", ylim=(len(shown) - 0.5, -0.5))
         axes[0].grid(axis="y", visible=False)
-        handles = [Patch(color=colours[name]) for name in names]
-        axes[0].legend(handles, names, ncols=min(5, len(names)), loc="lower left", bbox_to_anchor=(0, 1.0), fontsize=9)
+        named = [n for n in names if any(d.activities.get(n, 0.0) > 0.005 * sum(d.activities.values()) for d in shown)]
+        handles = [Patch(color=colours[name]) for name in named]
+        axes[0].legend(handles, named, ncols=min(4, len(named)), loc="lower left", bbox_to_anchor=(0, 1.0), fontsize=9)
         return figure(
             drawing, "balance", "Where the time went", "All starts of each job together; each bar is its whole wall time."
         )

@@ -9,13 +9,6 @@ import numpy as np
 import pytest
 
 
-def pytest_report_header() -> str | None:
-    """Says what the tests leave out without the third-party reference data."""
-    if os.environ.get("RENKEI_REFERENCE_DATA"):
-        return None
-    return "left out: aenet's reference features of water, AuCu, LiMoNiTiO (RENKEI_REFERENCE_DATA is not set)"
-
-
 @pytest.fixture
 def aenet_reference() -> Path | None:
     """The folder of aenet's reference features, or None where there is none."""

@@ -16,7 +16,7 @@ def test_by_hand():
 
 
 def test_nothing_inside():
-    positions = np.random.default_rng(0).uniform(-1, 1, (3, 4, 3)) + [50, 0, 0]
+    positions = np.random.default_rng(0).uniform(-1, 1, (3, 4, 3)) + np.array([50, 0, 0])
     energy, forces = restraint(positions, 3.6, 1.0)
     assert not energy.any()
     assert not forces.any()
@@ -30,7 +30,7 @@ def test_forces_are_minus_the_gradient_and_sum_to_zero():
     assert energy[0] > 0.5
     assert forces.ravel() == pytest.approx(-slope, rel=1e-7, abs=1e-9)
     assert np.allclose(forces.sum(axis=1), 0, atol=1e-13)
-    moved = restraint(place[None] + [3, -8, 1], 2.0, 0.8)
+    moved = restraint(place[None] + np.array([3, -8, 1]), 2.0, 0.8)
     assert np.allclose(moved[1], forces, atol=1e-12)
 
 

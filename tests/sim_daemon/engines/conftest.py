@@ -23,10 +23,6 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if item not in left_out]
 
 
-def pytest_report_header(config):
-    return "left out: Quantum ESPRESSO (no pw.x on the PATH)" if WITHOUT_PW else None
-
-
 @pytest.fixture
 def build(tmp_path):
     """build("tblite", charge=1, method=...) -> Engine."""
