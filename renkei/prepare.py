@@ -12,6 +12,7 @@ from protocol import atomic, names, yaml_marks
 from protocol.errors import BadSetting
 from protocol.settings import Config, fingerprint, load, parse_override, resolved, science_changes
 from renkei.plugins import PLUGINS, is_run_folder
+from sim_daemon.system import read_system
 
 SCIENCE, MACHINE = "run.yaml", "machine.yaml"
 DEFAULT_MACHINE = """\
@@ -32,6 +33,7 @@ def run_folder(source: Path, into: Path | None, overrides: Sequence[str]) -> Pat
             raise BadSetting("--into is for a YAML file; a run folder is named by itself", str(into))
         return _changed_folder(source, overrides)
     config = load(source, PLUGINS, overrides)
+    read_system(config)
     run = into if into is not None else Path("runs") / source.stem
     if is_run_folder(run):
         _refuse_other_science(load(run, PLUGINS), config, run)
@@ -106,6 +108,7 @@ def _body(lines: Sequence[str], data: dict[str, object]) -> str:
 
 def _changed_folder(run: Path, overrides: Sequence[str]) -> Path:
     config = load(run, PLUGINS, overrides)
+    read_system(config)
     _refuse_changed_history(run, run, overrides, config)
     if overrides:
         machine = (run / MACHINE).read_text("utf-8") if (run / MACHINE).is_file() else DEFAULT_MACHINE

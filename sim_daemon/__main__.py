@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from protocol import ownership
-from protocol.errors import Exit, RenkeiError
 from protocol.duration import duration_s
+from protocol.errors import Exit, RenkeiError
 from sim_daemon.lead import Orders, lead
 from sim_daemon.rank import follow
 from sim_daemon.world import World, connect

@@ -13,20 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from sim_daemon.samplers.base import Info, Plan
+from kernels.statistics import mean_exponential
+from sim_daemon.samplers.base import Info, Move, Plan
 
 STEP_TARGET = {"surrogate": 0.95, "first_principles": 0.75}  # of the integrator's acceptance
 STEP_TUNING = 60  # trials of dual averaging; then the step stays
 FIRST_PRINCIPLES_STEPS = 10  # time steps of a move without a surrogate, in adapt
-FIRST_LENGTH_STEPS = 20  # time steps of the first surrogate trajectories
-LENGTH_TRIALS = 12  # trials with one (generation, length) before the length is judged
-LENGTHEN_ABOVE, SHORTEN_BELOW = 0.75, 0.55
-STUCK_AFTER = 5  # rejections in a row before a first-principles move is made (adapt only)
-SHORTEST_STEPS = 10  # time steps of the longest trajectory, at least
-LENGTH_SHARE = 0.3  # of trajectory_max_fs that the length must reach before it is frozen: a short one is accepted by any model
+LENGTH_SHARE = 0.3  # of trajectory_max_fs: the first length, and the least; a short one is accepted by any model
+LENGTH_TRIALS = 12  # trials with one (generation, length) before it may be doubled
+LENGTHEN_ABOVE = 0.75  # acceptance
+PROBE_TRIALS, PROBE_ACCEPTANCE = 8, 0.5  # a generation below this explores until its successor comes
+EXPLORE_MOVES = 250  # without a successor: then the same generation is tried again
+STUCK_AFTER = 6  # rejections in a row: a first-principles move, then exploration (adapt only)
 TRIAL_STEPS = 40  # a pair (generation, length) is frozen only after so many trials of its own
 TRIAL_ACCEPTANCE = 0.68
-TRIAL_REJECTION_RUN = 8
 GENERATIONS_WANTED = 3  # one model's promise is not enough: its held-out set is as narrow as its training set
 
 
@@ -80,13 +80,17 @@ class Trials:
 
     @property
     def creutz(self) -> tuple[float, float]:
-        """Mean of exp(-beta dH), trapped proposals as zero, and its naive standard error."""
-        values = np.array([math.exp(min(x, 50.0)) if math.isfinite(x) else 0.0 for x in self.log_ratios])
-        return float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values)))
+        """Mean of exp(-beta dH) and its standard error."""
+        told = mean_exponential(np.array(self.log_ratios))
+        return told.mean, told.stderr
 
 
 class Adapter:
-    """Decides step, length, rescue moves and the freeze; its state goes into the checkpoint."""
+    """Decides step, length, kind of move and the freeze; its state goes into the checkpoint.
+
+    Every generation is tried first: Metropolis trials of its own. One that fails its trials explores until its successor comes,
+    so that labels come from where the surrogate goes astray and not from the state in which the chain would stick.
+    """
 
     def __init__(
         self,
@@ -100,12 +104,14 @@ class Adapter:
     ) -> None:
         self.step = DualAveraging(timestep_fs, largest_timestep_fs, STEP_TARGET["surrogate" if learns else "first_principles"])
         self.tune_step, self.learns = tune_step, learns
-        self.fixed_length, self.longest_fs = trajectory_fs, longest_fs
-        self.length_fs = trajectory_fs or min(longest_fs, FIRST_LENGTH_STEPS * timestep_fs)
+        self.fixed_length = trajectory_fs
+        self.longest_fs = trajectory_fs or longest_fs
+        self.length_fs = trajectory_fs or LENGTH_SHARE * longest_fs
         self.runs = [0] * walkers  # rejections in a row, by walker
         self.trials = Trials()
         self.generations: list[int] = []  # used by surrogate moves
         self.steps = 0  # of this adapt phase
+        self.explored = -1  # moves since exploration began; -1: not exploring
 
     def timestep_fs(self) -> float:
         """Time step of the next segment, fs."""
@@ -121,35 +127,59 @@ class Adapter:
         """A walker has been rejected many times in a row: move it by first principles and train on the path."""
         return self.learns and max(self.runs) >= STUCK_AFTER
 
+    def move(self, generation: int) -> Move:
+        """Kind of the next step with a generation."""
+        tried = self.explored >= 0 and generation == self.trials.generation
+        return Move.EXPLORE if tried and generation >= 0 and self.learns else Move.METROPOLIS
+
     def observe(self, plan: Plan, infos: Sequence[Info]) -> None:
         """Take one step of all walkers."""
         self.steps += 1
-        rescue = plan.generation < 0 and self.learns
-        for w, info in enumerate(infos):
-            self.runs[w] = 0 if info.accepted or rescue else self.runs[w] + 1
-        if rescue:
-            return
         if plan.generation >= 0 and plan.generation not in self.generations:
             self.generations.append(plan.generation)
-        if self.tune_step:
+        if self.tune_step and (plan.generation >= 0 or not self.learns):
             for info in infos:
                 self.step.update(info.log_ratio_integrator)
+        if plan.move is Move.EXPLORE:
+            self._explored()
+        elif plan.generation < 0 and self.learns:
+            self.runs = [0] * len(self.runs)
+        else:
+            self._tried(plan, infos)
+
+    def _explored(self) -> None:
+        self.explored += 1
+        if self.explored >= EXPLORE_MOVES:  # no successor came: perhaps none is better, so try again
+            self.explored, self.trials = -1, Trials()
+
+    def _tried(self, plan: Plan, infos: Sequence[Info]) -> None:
         if (plan.generation, plan.trajectory_fs) != (self.trials.generation, self.trials.trajectory_fs):
-            self.trials = Trials(plan.generation, plan.trajectory_fs)
-        for info in infos:
+            self.trials, self.explored = Trials(plan.generation, plan.trajectory_fs), -1
+            self.runs = [0] * len(self.runs)
+        for w, info in enumerate(infos):
+            self.runs[w] = 0 if info.accepted else self.runs[w] + 1
             self.trials.log_ratios.append(info.log_ratio)
             self.trials.accepted.append(info.accepted)
         self.trials.longest_run = max(self.trials.longest_run, *self.runs)
+        if self.learns and plan.generation >= 0 and self._failed():
+            self.explored = 0
+            self._shorten()
+
+    def _failed(self) -> bool:
+        trials = self.trials
+        count = len(trials.accepted)
+        if trials.longest_run >= STUCK_AFTER or (count >= PROBE_TRIALS and trials.acceptance < PROBE_ACCEPTANCE):
+            return True
+        return count >= 2 * TRIAL_STEPS and not self.converged() and not self._lengthens()
+
+    def _lengthens(self) -> bool:
+        return self.length_fs < self.longest_fs and self.trials.acceptance > LENGTHEN_ABOVE
 
     def adjust(self) -> None:
-        """Between segments: judge the length on its own trials."""
+        """Between segments: a length that is accepted easily may be longer."""
         trials = self.trials
-        if self.fixed_length or not self.learns or trials.generation < 0 or len(trials.accepted) < LENGTH_TRIALS:
-            return
-        if trials.acceptance > LENGTHEN_ABOVE:
+        if self.explored < 0 and trials.generation >= 0 and len(trials.accepted) >= LENGTH_TRIALS and self._lengthens():
             self.length_fs = min(self.longest_fs, 2 * self.length_fs)
-        elif trials.acceptance < SHORTEN_BELOW:
-            self.length_fs = max(SHORTEST_STEPS * self.timestep_fs(), 0.5 * self.length_fs)
 
     def criteria(self) -> dict[str, Any]:
         """The freeze criteria with their numbers; all `met` values true means converged."""
@@ -161,9 +191,8 @@ class Adapter:
         met = {
             "trials": enough and trials.trajectory_fs == self.trajectory_fs(trials.generation),
             "acceptance": trials.acceptance >= TRIAL_ACCEPTANCE,
-            "length": not self.learns or self.fixed_length is not None or trials.trajectory_fs >= LENGTH_SHARE * self.longest_fs,
             "exp_minus_beta_dH": abs(mean - 1) <= max(3 * error, 0.1),
-            "rejection_run": trials.longest_run <= TRIAL_REJECTION_RUN,
+            "rejection_run": trials.longest_run < STUCK_AFTER,
             "generations": not self.learns or generations >= GENERATIONS_WANTED or good,
         }
         numbers = {"trials": len(trials.accepted), "acceptance": trials.acceptance, "longest_rejection_run": trials.longest_run}
@@ -174,10 +203,12 @@ class Adapter:
         return all(self.criteria()["met"].values())
 
     def restart(self) -> None:
-        """Back to adapt after a block that stuck: everything must be tried again."""
-        self.trials, self.steps = Trials(), 0
-        self.length_fs = self.fixed_length or max(self.length_fs / 2, SHORTEST_STEPS * self.timestep_fs())
-        self.runs = [STUCK_AFTER] * len(self.runs)
+        """Back to adapt after a block that stuck: explore from there, then try everything again."""
+        self.trials.longest_run, self.steps, self.explored = STUCK_AFTER, 0, 0
+        self._shorten()
+
+    def _shorten(self) -> None:
+        self.length_fs = self.fixed_length or max(self.length_fs / 2, LENGTH_SHARE * self.longest_fs)
 
     def dump(self) -> dict[str, Any]:
         """Plain data for the checkpoint."""
@@ -188,11 +219,13 @@ class Adapter:
             "trials": asdict(self.trials),
             "generations": self.generations,
             "steps": self.steps,
+            "explored": self.explored,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """The inverse of dump."""
         self.step = DualAveraging(**state["step"])
-        self.trials = Trials(**state["trials"])
-        self.length_fs, self.steps = state["length_fs"], state["steps"]
+        trials = state["trials"]
+        self.trials = Trials(**{**trials, "log_ratios": list(trials["log_ratios"]), "accepted": list(trials["accepted"])})
+        self.length_fs, self.steps, self.explored = state["length_fs"], state["steps"], state["explored"]
         self.runs, self.generations = list(state["runs"]), list(state["generations"])

@@ -11,6 +11,7 @@ import numpy as np
 
 from kernels.statistics import longest_run, mean_exponential
 from protocol.records import Phase
+from sim_daemon import schedule
 from sim_daemon.samplers.base import Info, Plan, State
 
 BLOCK_ALARM = 3.0  # standard errors of <exp(-beta dH)> from 1 beyond which a block is not trusted
@@ -86,11 +87,12 @@ class Chain:
             "positions": self.state.positions,
             "energies": self.state.energies,
             "forces": self.state.forces,
+            "refuges": list(self.state.refuges),
             "step": self.step,
             "phase": str(self.phase),
             "blocks_done": self.blocks_done,
             "finished": self.finished,
-            "frozen": None if self.frozen is None else {**vars(self.frozen), "phase": str(self.frozen.phase)},
+            "frozen": None if self.frozen is None else schedule.entry(self.step + 1, self.frozen),
             "block": None
             if block is None
             else {
@@ -109,10 +111,10 @@ def restore(state: Mapping[str, Any]) -> Chain:
     if block is not None:
         block = Block(block["number"], block["length"], block["steps"], block["log_ratios"].tolist(), block["accepted"].tolist())
     return Chain(
-        State(state["positions"], state["energies"], state["forces"]),
+        State(state["positions"], state["energies"], state["forces"], tuple(state["refuges"])),
         state["step"],
         Phase(state["phase"]),
-        None if frozen is None else Plan(**{**frozen, "phase": Phase(frozen["phase"])}),
+        None if frozen is None else schedule.plan_of(frozen),
         block,
         state["blocks_done"],
         state["finished"],

@@ -21,7 +21,7 @@ from sim_daemon import labels, schedule, trajectory_file
 from sim_daemon.adapt import Adapter
 from sim_daemon.chain import Block, Chain
 from sim_daemon.models import Models
-from sim_daemon.samplers.base import Info, Plan, Sampler
+from sim_daemon.samplers.base import Info, Move, Plan, Sampler
 from sim_daemon.system import System
 from sim_daemon.trajectory_file import Frame
 from sim_daemon.world import Abandoned
@@ -150,9 +150,8 @@ class Daemon:
             return chain.frozen
         newest = None if self.adapter.wants_rescue() else self.models.newest
         generation, digest = (newest.card.generation, newest.packet.digest) if newest and self.adapter.learns else (-1, "")
-        return Plan(
-            Phase.ADAPT, chain.blocks_done, generation, digest, self.adapter.timestep_fs(), self.adapter.trajectory_fs(generation)
-        )
+        step_fs, length_fs = self.adapter.timestep_fs(), self.adapter.trajectory_fs(generation)
+        return Plan(Phase.ADAPT, chain.blocks_done, generation, digest, step_fs, length_fs, self.adapter.move(generation))
 
     def _follow(self, plan: Plan) -> None:
         """Keep the phase in step with an imposed schedule."""
@@ -245,7 +244,8 @@ class Daemon:
                 self.epoch.journal.append(_row(step, walker, plan, info, seconds if walker == 0 else {}), durable=False)
         self.costs["engine_calls"] += sum(info.engine_calls for info in infos)
         self.costs["engine_failures"] += sum(info.engine_failures for info in infos)
-        self._recent = (self._recent + [info.accepted for info in infos])[-RECENT * len(infos) :]
+        if plan.move is Move.METROPOLIS:
+            self._recent = (self._recent + [info.accepted for info in infos])[-RECENT * len(infos) :]
         self._show(plan)
 
     def _show(self, plan: Plan) -> None:
@@ -344,6 +344,7 @@ def _row(step: int, walker: int, plan: Plan, info: Info, seconds: Mapping[str, f
         "block": plan.block,
         "generation": plan.generation,
         "digest": plan.digest,
+        "move": str(plan.move),
         "timestep_fs": plan.timestep_fs,
         "md_steps": info.md_steps,
         "length_fs": info.length_fs,

@@ -20,7 +20,7 @@ def of_step(simulator: str, step: int, plan: Plan, infos: Sequence[Info], first_
     for walker, info in enumerate(infos):
         for point in info.points:
             taken = info.accepted and point.point == 0
-            for bead, label in enumerate(point.labels):
+            for bead, label in zip(point.beads, point.labels, strict=True):
                 if label is not None:
                     yield label, Origin(simulator, walker, step, point.point, bead, plan.generation, taken, plan.phase, ring)
             ring += 1
@@ -47,9 +47,9 @@ def refusals(infos: Sequence[Info]) -> Iterator[tuple[Array, str]]:
     """Positions (N, 3) A and reason of every structure that the engine refused in one step."""
     for info in infos:
         for point in info.points:
-            for bead, reason in enumerate(point.refused):
+            for positions, reason in zip(point.positions, point.refused, strict=True):
                 if reason:
-                    yield point.positions[bead], reason
+                    yield positions, reason
 
 
 def extended_xyz(structure: Structure, note: str) -> bytes:

@@ -36,7 +36,7 @@ def check_card(card: Card, system: System, fingerprint: str, where: str) -> None
         )
     if (card.charge, card.multiplicity) != (system.charge, system.multiplicity):
         raise WrongPeer(
-            f"weights for charge {card.charge} and multiplicity {card.multiplicity}, not {system.charge} and {system.multiplicity}",
+            f"weights for charge {card.charge}, multiplicity {card.multiplicity}, not {system.charge}, {system.multiplicity}",
             where,
         )
     if card.fingerprint != fingerprint:

@@ -22,7 +22,6 @@ from sim_daemon.labelling import Guard, Labelled, label_with_care
 from sim_daemon.system import System, read_system
 from sim_daemon.world import World
 
-
 Doing = Callable[[str], AbstractContextManager[Any]]  # books the time spent under a name (protocol.activity)
 
 

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from protocol.errors import BadSetting
 from protocol.records import Phase
-from sim_daemon.samplers.base import Plan
+from sim_daemon.samplers.base import Move, Plan
 
 
 def entry(first_step: int, plan: Plan) -> dict[str, Any]:
     """The ledger's row for a plan that holds from `first_step` on; durable before that step starts."""
-    return {
-        "event": "segment",
-        "first_step": first_step,
-        "generation": plan.generation,
-        "digest": plan.digest,
-        "phase": str(plan.phase),
-        "block": plan.block,
-        "timestep_fs": plan.timestep_fs,
-        "trajectory_fs": plan.trajectory_fs,
-    }
+    return {"event": "segment", "first_step": first_step, **vars(plan), "phase": str(plan.phase), "move": str(plan.move)}
 
 
 class Recorded:
@@ -38,8 +30,13 @@ class Recorded:
         before = [r for r in self._entries if r["first_step"] <= step]
         if not before:
             return None
-        row = before[-1]
-        return Plan(Phase(row["phase"]), row["block"], row["generation"], row["digest"], row["timestep_fs"], row["trajectory_fs"])
+        return plan_of(before[-1])
+
+
+def plan_of(row: Mapping[str, Any]) -> Plan:
+    """The plan of a ledger's row."""
+    names = [field.name for field in fields(Plan)]
+    return Plan(**{name: row[name] for name in names} | {"phase": Phase(row["phase"]), "move": Move(row["move"])})
 
 
 def replayed(rows: Sequence[Mapping[str, Any]], where: str) -> Recorded:

@@ -39,7 +39,7 @@ def read_system(config: Config) -> System:
     atoms = read_atoms(path)
     check_structure(atoms, path)
     numbers = np.array(atoms.numbers, dtype=np.int64)
-    _check_electrons(numbers, settings, atoms.info, path)
+    _check_electrons(atoms, settings, path)
     molecules = count_molecules(atoms)
     _check_restraint(atoms, settings.restraint, molecules, path)
     pbc = np.array(atoms.pbc, dtype=bool)
@@ -107,11 +107,13 @@ def count_molecules(atoms: Any) -> int:
     return int(connected_components(graph, directed=False)[0])
 
 
-def electrons_fit(numbers: Array, charge: int, multiplicity: int) -> str | None:
-    """What is wrong with charge and multiplicity for these (N,) atomic numbers; None if they fit."""
+def electrons_fit(numbers: Array, charge: int, multiplicity: int, bulk: bool = False) -> str | None:
+    """What is wrong with charge and multiplicity for these (N,) atomic numbers; None if they fit. bulk: periodic on all axes."""
     electrons = int(np.sum(numbers)) - charge
     if electrons < 1:
         return f"charge {charge:+d} leaves {electrons} electrons"
+    if bulk and multiplicity - 1 <= electrons:
+        return None  # a metal's bands are filled in part: a cell with an odd number of electrons has no unpaired one
     if (electrons - (multiplicity - 1)) % 2 or multiplicity - 1 > electrons:
         fitting = [m for m in (1, 2, 3) if (electrons - (m - 1)) % 2 == 0 and m - 1 <= electrons]
         possible = ", ".join(map(str, fitting))
@@ -164,14 +166,14 @@ def _near_pairs(atoms: Any, factor: float) -> list[tuple[int, int, float]]:
     return [(int(i), int(j), float(d)) for i, j, d in zip(first, second, distance, strict=True) if i <= j]
 
 
-def _check_electrons(numbers: Array, settings: SystemSettings, info: Any, path: Path) -> None:
+def _check_electrons(atoms: Any, settings: SystemSettings, path: Path) -> None:
     for name, stated, given in (
-        ("charge", file_charge(info), settings.charge),
-        ("multiplicity", file_multiplicity(info), settings.multiplicity),
+        ("charge", file_charge(atoms.info), settings.charge),
+        ("multiplicity", file_multiplicity(atoms.info), settings.multiplicity),
     ):
         if stated is not None and stated != given:
             raise BadSetting(f"system.{name} is {given}, but the structure's file says {stated}", str(path), "make them agree")
-    wrong = electrons_fit(numbers, settings.charge, settings.multiplicity)
+    wrong = electrons_fit(atoms.numbers, settings.charge, settings.multiplicity, bool(atoms.pbc.all()))
     if wrong:
         raise BadSetting(f"system.charge, system.multiplicity: {wrong}", str(path))
 

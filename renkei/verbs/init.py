@@ -51,6 +51,8 @@ def _from_structure(
     known = plugin_names(engines.load)
     if "." not in engine and engine not in known:
         raise BadSetting(f"there is no engine called {engine!r}{nearest(engine, known)}", "--engine")
+    if not structure.is_file():
+        raise BadSetting("there is no such file", f"--structure {structure}")
     atoms = read_atoms(structure)
     check_structure(atoms, structure)
     guessed = first_config.guess(atoms, *wishes)

@@ -6,7 +6,6 @@ ln of the acceptance ratio: -beta [K' + springs' + V_target' - (K + springs + V_
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -25,63 +24,61 @@ from sim_daemon.target import Target, TargetValues
 PATH_EVERY = 5  # every fifth point of a first-principles path is kept as a label: neighbours are near-copies
 
 
-class _Proposal(NamedTuple):
-    """What a trajectory of W walkers left behind."""
+class Flight(NamedTuple):
+    """Trajectories of W walkers."""
 
     start: Trajectory
     end: Trajectory
-    energies: Array  # (W, P) eV, target; +infinity where trapped or refused
-    forces: Array  # (W, P, N, 3) eV/A, target
-    points: list[list[Point]]  # by walker, the proposal last
-    calls: Array  # (W,)
-    failures: Array  # (W,)
+    steps: Array  # (W,) time steps
 
 
-@dataclass
-class _Path:
-    """The target as the force of a trajectory; keeps the labels it pays for."""
+class _Costs:
+    """The target, with points and engine calls booked to walkers."""
 
-    target: Target
-    beads: int
-    points: list[list[Point]]
-    calls: Array
-    failures: Array
+    def __init__(self, target: Target, beads: int, walkers: int) -> None:
+        self._target, self._beads = target, beads
+        self.points: list[list[Point]] = [[] for _ in range(walkers)]
+        self.calls, self.failures = np.zeros(walkers, int), np.zeros(walkers, int)
 
     def label(self, walkers: Array, positions: Array) -> TargetValues:
-        """Target at (A, P, N, 3) A of the given walkers, costs booked to them."""
-        values = self.target(positions.reshape(-1, *positions.shape[2:]))
+        """Target at (A, P, N, 3) A of the given walkers."""
+        values = self._target(positions.reshape(-1, *positions.shape[2:]))
         self.calls[walkers] += values.calls.reshape(len(walkers), -1).sum(axis=1)
         self.failures[walkers] += values.failures.reshape(len(walkers), -1).sum(axis=1)
         return values
 
     def keep(self, walker: int, values: TargetValues, a: int, point: int) -> None:
         """Store the labels of one point of a walker, the a-th ring of `values`."""
-        beads = slice(a * self.beads, (a + 1) * self.beads)
-        self.points[walker].append(Point(point, values.positions[beads], values.labels[beads], values.refused[beads]))
+        chosen = slice(a * self._beads, (a + 1) * self._beads)
+        kept = Point(point, tuple(range(self._beads)), values.positions[chosen], values.labels[chosen], values.refused[chosen])
+        self.points[walker].append(kept)
+
+
+class _Proposal(NamedTuple):
+    """Where W walkers want to go, with the target's values there."""
+
+    flight: Flight
+    energies: Array  # (W, P) eV; +infinity where trapped or refused
+    forces: Array  # (W, P, N, 3) eV/A
 
 
 def ring_step(
     ring: RingPolymer, target: Target, state: State, surrogate: Potential | None, plan: Plan, rng: Rng
 ) -> tuple[State, tuple[Info, ...]]:
     """One step of every walker; `surrogate` None means that first principles drive the trajectory."""
-    walkers = range(len(state.positions))
-    log_uniform = surrogate is not None or plan.phase is Phase.PRODUCTION
-    steps = np.array([draw_steps(rng("length", w), plan.timestep_fs, plan.trajectory_fs, log_uniform) for w in walkers])
-    momenta = np.array([ring.draw_momenta(rng("momenta", w)) for w in walkers])
+    costs = _Costs(target, ring.beads, len(state.positions))
+    state = _known(state, costs)
     if surrogate is None:
-        proposal = _first_principles(ring, target, state, momenta, plan.timestep_fs, steps)
+        proposal = _first_principles(ring, state, costs, plan, rng)
     else:
-        proposal = _surrogate(ring, target, state, surrogate, momenta, plan.timestep_fs, steps)
-    new = State(state.positions.copy(), state.energies.copy(), state.forces.copy())
-    infos = []
-    for w in walkers:
-        infos.append(_decide(ring, target, state, proposal, new, w, int(steps[w]), plan.timestep_fs, rng))
+        proposal = _arrived(fly(ring, target, state, surrogate, plan, rng), costs)
+    new = State(state.positions.copy(), state.energies.copy(), state.forces.copy(), state.refuges)
+    infos = [_decide(ring, target, state, proposal, costs, new, w, plan, rng) for w in range(len(state.positions))]
     return new, tuple(infos)
 
 
-def _surrogate(
-    ring: RingPolymer, target: Target, state: State, surrogate: Potential, momenta: Array, timestep_fs: float, steps: Array
-) -> _Proposal:
+def fly(ring: RingPolymer, target: Target, state: State, surrogate: Potential, plan: Plan, rng: Rng) -> Flight:
+    """Trajectories of every walker on the surrogate, with fresh momenta and lengths."""
     base = target.system.structure
 
     def forces(_: Array, positions: Array) -> tuple[Array, Array]:
@@ -89,30 +86,56 @@ def _surrogate(
         value = surrogate.evaluate(flat, base.numbers, base.cell, base.pbc)
         return value.energy.reshape(positions.shape[:2]), value.forces.reshape(positions.shape)
 
-    everyone = np.arange(len(steps))
-    energies, gradient = forces(everyone, state.positions)
+    steps, momenta = _draws(ring, state, plan, rng, log_uniform=True)
+    energies, gradient = forces(np.arange(len(steps)), state.positions)
     start = Trajectory(state.positions, momenta, energies, gradient, ~sane(energies, gradient))
-    end = integrate(ring, start, forces, timestep_fs, steps)
-    path = _new_path(target, ring.beads, len(steps))
-    target_energies, target_forces = np.full_like(energies, np.inf), np.full_like(gradient, np.nan)
+    return Flight(start, integrate(ring, start, forces, plan.timestep_fs, steps), steps)
+
+
+def motion_energy(ring: RingPolymer, at: Trajectory, w: int) -> float:
+    """Kinetic energy and springs of walker w, eV."""
+    return ring.kinetic(at.momenta[w]) + ring.spring_energy(ring.to_modes(at.positions[w]))
+
+
+def _draws(ring: RingPolymer, state: State, plan: Plan, rng: Rng, log_uniform: bool) -> tuple[Array, Array]:
+    """Time steps (W,) and momenta (W, P, N, 3)."""
+    walkers = range(len(state.positions))
+    steps = np.array([draw_steps(rng("length", w), plan.timestep_fs, plan.trajectory_fs, log_uniform) for w in walkers])
+    return steps, np.array([ring.draw_momenta(rng("momenta", w)) for w in walkers])
+
+
+def _known(state: State, costs: _Costs) -> State:
+    """Label the rings that exploration left without the target's values."""
+    unknown = np.flatnonzero(np.isnan(state.energies).any(axis=1))
+    if not len(unknown):
+        return state
+    energies, forces = state.energies.copy(), state.forces.copy()
+    values = costs.label(unknown, state.positions[unknown])
+    energies[unknown] = values.energies.reshape(len(unknown), -1)
+    forces[unknown] = values.forces.reshape(len(unknown), *forces.shape[1:])
+    return State(state.positions, energies, forces, state.refuges)
+
+
+def _arrived(flight: Flight, costs: _Costs) -> _Proposal:
+    """The target at the end points of the trajectories that were not trapped."""
+    end = flight.end
+    energies, forces = np.full_like(end.energies, np.inf), np.full_like(end.forces, np.nan)
     arrived = np.flatnonzero(~end.trapped)
     if len(arrived):
-        values = path.label(arrived, end.positions[arrived])
+        values = costs.label(arrived, end.positions[arrived])
         for a, w in enumerate(arrived):
-            path.keep(int(w), values, a, 0)
-        target_energies[arrived] = values.energies.reshape(len(arrived), -1)
-        target_forces[arrived] = values.forces.reshape(len(arrived), *gradient.shape[1:])
-    return _Proposal(start, end, target_energies, target_forces, path.points, path.calls, path.failures)
+            costs.keep(int(w), values, a, 0)
+        energies[arrived] = values.energies.reshape(len(arrived), -1)
+        forces[arrived] = values.forces.reshape(len(arrived), *forces.shape[1:])
+    return _Proposal(flight, energies, forces)
 
 
-def _first_principles(
-    ring: RingPolymer, target: Target, state: State, momenta: Array, timestep_fs: float, steps: Array
-) -> _Proposal:
-    path = _new_path(target, ring.beads, len(steps))
+def _first_principles(ring: RingPolymer, state: State, costs: _Costs, plan: Plan, rng: Rng) -> _Proposal:
+    steps, momenta = _draws(ring, state, plan, rng, log_uniform=plan.phase is Phase.PRODUCTION)
     latest: dict[int, tuple[TargetValues, int]] = {}
 
     def forces(walkers: Array, positions: Array) -> tuple[Array, Array]:
-        values = path.label(walkers, positions)
+        values = costs.label(walkers, positions)
         for a, w in enumerate(walkers):
             latest[int(w)] = (values, a)
         shape = positions.shape
@@ -122,32 +145,19 @@ def _first_principles(
         for w in walkers:
             last = k == steps[w]
             if last or k % PATH_EVERY == 0:
-                path.keep(int(w), *latest[int(w)], 0 if last else k)
+                costs.keep(int(w), *latest[int(w)], 0 if last else k)
 
     start = Trajectory(state.positions, momenta, state.energies, state.forces, np.zeros(len(steps), bool))
-    end = integrate(ring, start, forces, timestep_fs, steps, watch)
-    energies = np.where(end.trapped[:, None], np.inf, end.energies)
-    return _Proposal(start, end, energies, end.forces, path.points, path.calls, path.failures)
-
-
-def _new_path(target: Target, beads: int, walkers: int) -> _Path:
-    return _Path(target, beads, [[] for _ in range(walkers)], np.zeros(walkers, int), np.zeros(walkers, int))
+    end = integrate(ring, start, forces, plan.timestep_fs, steps, watch)
+    return _Proposal(Flight(start, end, steps), np.where(end.trapped[:, None], np.inf, end.energies), end.forces)
 
 
 def _decide(
-    ring: RingPolymer,
-    target: Target,
-    old: State,
-    proposal: _Proposal,
-    new: State,
-    w: int,
-    steps: int,
-    timestep_fs: float,
-    rng: Rng,
+    ring: RingPolymer, target: Target, old: State, proposal: _Proposal, costs: _Costs, new: State, w: int, plan: Plan, rng: Rng
 ) -> Info:
     """Accept or reject walker w; writes the accepted walker into `new`."""
-    start, end = proposal.start, proposal.end
-    motion = _motion_energy(ring, end, w) - _motion_energy(ring, start, w)
+    start, end, steps = proposal.flight
+    motion = motion_energy(ring, end, w) - motion_energy(ring, start, w)
     driver = float(np.mean(end.energies[w]) - np.mean(start.energies[w]))
     change = float(np.mean(proposal.energies[w]) - np.mean(old.energies[w]))
     log_ratio = np.nan if end.trapped[w] else -ring.beta * (motion + change)
@@ -156,21 +166,17 @@ def _decide(
         new.positions[w], new.energies[w], new.forces[w] = end.positions[w], proposal.energies[w], proposal.forces[w]
     return Info(
         accepted=accepted,
-        outcome=_outcome(accepted, bool(end.trapped[w]), proposal.points[w], change),
+        outcome=_outcome(accepted, bool(end.trapped[w]), costs.points[w], change),
         log_ratio=log_ratio,
         log_ratio_integrator=-ring.beta * (motion + driver),
         log_ratio_model=-ring.beta * (change - driver),
-        md_steps=steps,
-        length_fs=steps * timestep_fs,
-        points=tuple(proposal.points[w]),
-        engine_calls=int(proposal.calls[w]),
-        engine_failures=int(proposal.failures[w]),
+        md_steps=int(steps[w]),
+        length_fs=int(steps[w]) * plan.timestep_fs,
+        points=tuple(costs.points[w]),
+        engine_calls=int(costs.calls[w]),
+        engine_failures=int(costs.failures[w]),
         observables=observe(ring, target.system.structure.numbers, new.positions[w], new.energies[w], new.forces[w]),
     )
-
-
-def _motion_energy(ring: RingPolymer, at: Trajectory, w: int) -> float:
-    return ring.kinetic(at.momenta[w]) + ring.spring_energy(ring.to_modes(at.positions[w]))
 
 
 def _outcome(accepted: bool, trapped: bool, points: list[Point], change: float) -> str:

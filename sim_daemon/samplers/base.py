@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from importlib import import_module
 from types import ModuleType
 from typing import Annotated, Any, Literal, NamedTuple
@@ -52,6 +53,13 @@ class RingSettings(Section):
     mode_wavenumber_per_cm: Auto = "auto"  # omega_ref of the sampling masses; auto: by species
 
 
+class Move(StrEnum):
+    """What a step does."""
+
+    METROPOLIS = "metropolis"  # decided by first principles: exact
+    EXPLORE = "explore"  # the surrogate's own ensemble, a few beads labelled: adapt only
+
+
 @dataclass(frozen=True)
 class Plan:
     """What is fixed for a segment of the chain: the schedule's entry."""
@@ -62,24 +70,27 @@ class Plan:
     digest: str  # of that generation's card; "" for -1
     timestep_fs: float
     trajectory_fs: float
+    move: Move = Move.METROPOLIS
 
 
 @dataclass(frozen=True)
 class State:
-    """What the next step needs: W walkers of P beads, with the target's values only."""
+    """What the next step needs: W walkers of P beads, with the target's values only (NaN where exploration left them unknown)."""
 
     positions: Array  # (W, P, N, 3) A
     energies: Array  # (W, P) eV, of the target with its restraint
     forces: Array  # (W, P, N, 3) eV/A
+    refuges: tuple[Array, ...] = ()  # by walker: (R, P, N, 3) A, rings to return to when exploration meets a hole
 
 
 class Point(NamedTuple):
     """A labelled ring that a step paid for."""
 
     point: int  # 0: the proposal; k > 0: k-th stored point of a first-principles path
-    positions: Array  # (P, N, 3) A
-    labels: tuple[Label | None, ...]  # by bead; None where the engine refused
-    refused: tuple[str | None, ...]  # by bead: why there is no label
+    beads: tuple[int, ...]  # which beads of the ring; L of them
+    positions: Array  # (L, N, 3) A
+    labels: tuple[Label | None, ...]  # None where the engine refused
+    refused: tuple[str | None, ...]  # why there is no label
 
 
 @dataclass(frozen=True)
@@ -115,7 +126,8 @@ def start_state(target: Callable[[Array], Any], positions: Array) -> State:
             f"the engine refused a bead of the first ring ({refused[0]})",
             next="look at the start structure, or lower beads or temperature",
         )
-    return State(positions, values.energies.reshape(positions.shape[:2]), values.forces.reshape(positions.shape))
+    refuges = tuple(ring[None] for ring in positions)
+    return State(positions, values.energies.reshape(positions.shape[:2]), values.forces.reshape(positions.shape), refuges)
 
 
 def load(name: str) -> ModuleType:

@@ -4,15 +4,19 @@ import numpy as np
 import pytest
 from protocol.records import Phase
 from sim_daemon.adapt import (
+    EXPLORE_MOVES,
     FIRST_PRINCIPLES_STEPS,
     GENERATIONS_WANTED,
+    LENGTH_SHARE,
+    LENGTH_TRIALS,
+    PROBE_TRIALS,
     STEP_TUNING,
     STUCK_AFTER,
     TRIAL_STEPS,
     Adapter,
     DualAveraging,
 )
-from sim_daemon.samplers.base import Info, Plan
+from sim_daemon.samplers.base import Info, Move, Plan
 
 
 def info(accepted=True, log_ratio=0.0, integrator=-0.01):
@@ -33,7 +37,7 @@ def adapter(**changes):
 
 
 def plan(a, generation=0):
-    return Plan(Phase.ADAPT, 0, generation, "d", a.timestep_fs(), a.trajectory_fs(generation))
+    return Plan(Phase.ADAPT, 0, generation, "d", a.timestep_fs(), a.trajectory_fs(generation), a.move(generation))
 
 
 def feed(a, outcomes, generation=0):
@@ -42,7 +46,7 @@ def feed(a, outcomes, generation=0):
 
 
 def test_dual_averaging_finds_the_step_of_its_target():
-    """An integrator whose error grows as dt^4: acceptance erfc(c dt^2)."""
+    """An integrator whose error grows with the square of the step."""
     averaging = DualAveraging(0.5, 5.0, 0.95)
     rng = np.random.default_rng(1)
     while averaging.trials < STEP_TUNING:
@@ -61,26 +65,16 @@ def test_a_step_that_always_fails_shrinks_to_its_bound():
     assert averaging.timestep_fs == pytest.approx(0.5 / 8, rel=0.5)
 
 
-def test_length_follows_the_trials():
+def test_length_grows_on_its_own_trials_to_the_cap():
     a = adapter()
-    first = a.trajectory_fs(0)
-    feed(a, [True] * 12)
+    assert a.trajectory_fs(0) == LENGTH_SHARE * 160
+    feed(a, [True] * (LENGTH_TRIALS - 1))
     a.adjust()
-    assert a.trajectory_fs(0) == 2 * first
-    feed(a, [True, False, False] * 4)
-    a.adjust()
-    assert a.trajectory_fs(0) == first
-    feed(a, [True, True, True, False] * 1)
-    a.adjust()
-    assert a.trajectory_fs(0) == first  # four trials are too few
-
-
-def test_length_is_capped_and_a_fixed_one_stays():
-    a = adapter(longest_fs=12.0)
+    assert a.trajectory_fs(0) == LENGTH_SHARE * 160  # too few trials
     for _ in range(5):
-        feed(a, [True] * 12)
+        feed(a, [True] * LENGTH_TRIALS)
         a.adjust()
-    assert a.trajectory_fs(0) == 12.0
+    assert a.trajectory_fs(0) == 160
     fixed = adapter(trajectory_fs=7.0)
     feed(fixed, [True] * 24)
     fixed.adjust()
@@ -90,17 +84,41 @@ def test_length_is_capped_and_a_fixed_one_stays():
 def test_first_principles_moves_are_short_until_there_are_weights():
     a = adapter()
     assert a.trajectory_fs(-1) == FIRST_PRINCIPLES_STEPS * 0.5
+    assert a.move(-1) is Move.METROPOLIS
 
 
-def test_a_run_of_rejections_asks_for_a_rescue_which_ends_it():
+def test_a_generation_that_fails_its_probe_explores_until_its_successor_comes():
     a = adapter()
-    feed(a, [False] * (STUCK_AFTER - 1))
+    assert a.move(0) is Move.METROPOLIS
+    feed(a, [True, False, False] * 2 + [False, True])
+    assert len(a.trials.accepted) == PROBE_TRIALS
+    assert a.move(0) is Move.EXPLORE
+    feed(a, [True] * 20)
+    assert a.move(0) is Move.EXPLORE
+    assert a.move(1) is Move.METROPOLIS
+    feed(a, [True] * 10, generation=1)
+    assert a.move(1) is Move.METROPOLIS
+    assert a.generations == [0, 1]
+
+
+def test_exploration_without_a_successor_ends_in_new_trials():
+    a = adapter()
+    feed(a, [False] * PROBE_TRIALS)
+    for _ in range(2):
+        feed(a, [True] * EXPLORE_MOVES)
+    assert a.move(0) is Move.METROPOLIS
+
+
+def test_a_run_of_rejections_asks_for_a_rescue_and_exploration():
+    a = adapter()
+    feed(a, [True] * 30 + [False] * (STUCK_AFTER - 1))
     assert not a.wants_rescue()
     feed(a, [False])
     assert a.wants_rescue()
     feed(a, [False], generation=-1)
     assert not a.wants_rescue()
-    assert len(a.trials.accepted) == STUCK_AFTER  # the rescue is no trial
+    assert a.move(0) is Move.EXPLORE
+    assert len(a.trials.accepted) == 30 + STUCK_AFTER  # the rescue is no trial
 
 
 def test_freezes_only_what_was_tried():
@@ -114,7 +132,7 @@ def test_freezes_only_what_was_tried():
     assert not a.converged()
 
 
-@pytest.mark.parametrize("outcomes", [[True, False] * 30, [True] * 35 + [False] * 9 + [True] * 16])
+@pytest.mark.parametrize("outcomes", [[True, True, False] * 13 + [False] * 3, [True] * 30 + [False] * STUCK_AFTER + [True] * 16])
 def test_low_acceptance_or_a_long_rejection_run_does_not_converge(outcomes):
     a = adapter(trajectory_fs=40.0)
     for generation in range(GENERATIONS_WANTED + 1):
@@ -129,6 +147,24 @@ def test_creutz_far_from_one_does_not_converge():
         for _ in range(TRIAL_STEPS):
             a.observe(plan(a, generation), [info(True, log_ratio=-0.7)])
     assert not a.converged()
+
+
+def test_a_first_principles_sampler_converges_on_its_trials_alone():
+    a = adapter(learns=False, trajectory_fs=20.0)
+    feed(a, [True] * TRIAL_STEPS, generation=-1)
+    assert a.converged()
+    assert not a.wants_rescue()
+
+
+def test_restart_after_a_block_that_stuck_explores_and_shortens():
+    a = adapter()
+    feed(a, [True] * LENGTH_TRIALS)
+    a.adjust()
+    before = a.length_fs
+    a.restart()
+    assert a.move(0) is Move.EXPLORE
+    assert a.length_fs == before / 2
+    assert a.steps == 0
 
 
 def test_dump_and_restore():

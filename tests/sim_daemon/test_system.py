@@ -62,6 +62,24 @@ def test_cell_is_zero_where_not_periodic(system):
     assert system(WATER.format(slab)).structure.cell.tolist() == [[8, 0, 0], [0, 8, 0], [0, 0, 0]]
 
 
+@pytest.mark.parametrize("keys", [{}, {"multiplicity": 2}, {"charge": 1, "multiplicity": 1}])
+def test_a_metal_may_have_any_number_of_electrons(system, keys):
+    aluminium = '1\nLattice="0 2.02 2.02 2.02 0 2.02 2.02 2.02 0" Properties=species:S:1:pos:R:3 pbc="{}"\nAl 0 0 0\n'
+    assert system(aluminium.format("T T T"), **keys).multiplicity == keys.get("multiplicity", 1)
+    if not keys:
+        with pytest.raises(BadSetting, match=r"13 electrons \(charge \+0\) cannot have multiplicity 1"):
+            system(aluminium.format("T T F"))
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [({"charge": 13}, r"charge \+13 leaves 0 electrons"), ({"multiplicity": 30}, "cannot have multiplicity 30")],
+)
+def test_a_crystal_keeps_the_sanity_of_charge_and_multiplicity(system, keys, sentence):
+    with pytest.raises(BadSetting, match=sentence):
+        system("1\n" + BOX.format(3.0) + "\nAl 0 0 0\n", **keys)
+
+
 @pytest.mark.parametrize("charge", ["charge=1", "total_charge=1", "charge=1.0"])
 def test_charge_of_the_file_must_agree(system, charge):
     ion = "4\n" + FREE + f" {charge}\nO 0 0 0.1\nH 0.95 0 0\nH -0.475 0.823 0\nH -0.475 -0.823 0\n"

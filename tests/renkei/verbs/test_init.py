@@ -59,7 +59,7 @@ def test_from_a_shipped_configuration(renkei, tmp_path):
         (["--engine", "espresso", "--structure", "pair.xyz"], "engine.pseudopotentials: is missing"),
         (["--structure", "pair.xyz", "--multiplicity", "2"], "20 electrons (charge +0) cannot have multiplicity 2"),
         (["--structure", "pair.xyz", "--set", "sampler.beads=0"], "sampler.beads: must be >= 1, got 0"),
-        (["--structure", "nowhere.xyz"], "nowhere.xyz: system.structure: no such file"),
+        (["--structure", "nowhere.xyz"], "--structure nowhere.xyz: there is no such file"),
         (["--config", "quarz"], "did you mean quartz?"),
         ([], "wants --structure FILE or --config NAME"),
     ],
