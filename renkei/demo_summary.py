@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from renkei.analysis.ledger import decided
 from renkei.run_view import RunView, SimulatorView
 
 
@@ -94,7 +95,7 @@ def _learning(view: RunView, main: SimulatorView, goal: Targets) -> list[Outcome
 
 
 def _acceptance(main: SimulatorView, sampling: Mapping[str, Any], goal: Targets) -> Outcome:
-    rows = main.ledger
+    rows = decided(main.ledger)
     first = main.used_generations[0] if main.used_generations else None
     taken = rows.accepted[(rows.generation == first) & (rows.phase == "adapt")] if first is not None else rows.accepted[:0]
     beside = f"; generation {first} began with {taken.mean():.2f}" if len(taken) else ""

@@ -12,7 +12,7 @@ from scipy.stats import norm
 
 from kernels.arrays import Array
 from renkei.analysis import path_integral, structure, thermo
-from renkei.analysis.ledger import Ledger, by_walker
+from renkei.analysis.ledger import Ledger, by_walker, decided
 from renkei.canvas import COLOURS, GREY, INK, PALE, Figure, canvas, figure
 from renkei.digits import pair
 from renkei.run_view import DaemonView, RunView, SimulatorView
@@ -41,7 +41,7 @@ def draw(view: RunView, simulator: SimulatorView, block: Ledger, states: Traject
 
 def acceptance(view: RunView, simulator: SimulatorView) -> Figure | None:
     """Running acceptance over time with production shaded and swaps marked, above the held-out errors."""
-    rows = simulator.ledger
+    rows = decided(simulator.ledger)
     if not len(rows):
         return None
     minutes = _minutes(rows)

@@ -12,7 +12,7 @@ from kernels.statistics import Estimate
 from protocol.store import Store
 from renkei import trajectory
 from renkei.analysis import structure, thermo, verdict
-from renkei.analysis.ledger import Ledger, in_phase, production_blocks, select
+from renkei.analysis.ledger import Ledger, decided, in_phase, production_blocks, select
 from renkei.analysis.path_integral import centroids
 from renkei.analysis.verdict import Verdict
 from renkei.run_view import DaemonView, RunView, SimulatorView
@@ -96,7 +96,7 @@ def _sampling(simulator: SimulatorView, rows: Ledger) -> dict[str, Any]:
     shares, creutz, errors = thermo.acceptance(rows), thermo.exp_minus_beta_dH(rows), thermo.energy_errors(rows)
     return {
         "steps": {"adapt": _steps(adapt), "production": _steps(rows)},
-        "acceptance": {"adapt": thermo.acceptance(adapt).total, "production": shares.total},
+        "acceptance": {"adapt": thermo.acceptance(decided(adapt)).total, "production": shares.total},
         "acceptance_integrator": shares.integrator,
         "acceptance_model": shares.model,
         "exp_minus_beta_dH": {"mean": creutz.mean, "stderr": creutz.stderr},
@@ -179,7 +179,7 @@ def _generation(view: RunView, row: Mapping[str, Any]) -> dict[str, Any]:
         "force_rmse_eV_per_A": row.get("heldout_force_rmse_eV_per_A"),
         "predicted_acceptance": row.get("predicted_acceptance"),
         "steps": sum(_steps(rows) for rows in driven),
-        "acceptance": thermo.acceptance(driven[0]).total if driven else None,
+        "acceptance": thermo.acceptance(decided(driven[0])).total if driven else None,
     }
 
 

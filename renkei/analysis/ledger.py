@@ -22,6 +22,7 @@ class Ledger:
     phase: Array  # (n,) str
     block: Array  # (n,) int
     generation: Array  # (n,) int; -1: first principles alone
+    move: Array  # (n,) str; "metropolis", or "explore": the surrogate's own ensemble, which first principles do not decide
     accepted: Array  # (n,) bool
     outcome: Array  # (n,) str
     length_fs: Array  # (n,) fs
@@ -45,6 +46,7 @@ def steps_of(rows: Iterable[Row]) -> Ledger:
         **{name: np.array([row[name] for row in steps], dtype=int) for name in ("step", "walker", "block", "generation")},
         engine_calls=np.array([row.get("engine_calls", 0) for row in steps], dtype=int),
         accepted=np.array([row["accepted"] for row in steps], dtype=bool),
+        move=np.array([row.get("move", "metropolis") for row in steps], dtype=str),
         phase=np.array([row["phase"] for row in steps], dtype=str),
         outcome=np.array([row.get("outcome", "") for row in steps], dtype=str),
         **{name: _floats(steps, name) for name in _NUMBERS},
@@ -64,6 +66,11 @@ def select(ledger: Ledger, mask: Array) -> Ledger:
 def in_phase(ledger: Ledger, phase: str) -> Ledger:
     """The rows of one phase, "adapt" or "production"."""
     return select(ledger, ledger.phase == phase)
+
+
+def decided(ledger: Ledger) -> Ledger:
+    """The rows that first principles decided: what an acceptance is made of."""
+    return select(ledger, ledger.move == "metropolis")
 
 
 def production_blocks(ledger: Ledger) -> dict[int, Ledger]:

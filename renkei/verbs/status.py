@@ -15,6 +15,7 @@ from protocol import names
 from protocol.errors import BadSetting, Exit
 from protocol.records import PeerState
 from renkei import run_view
+from renkei.analysis.ledger import decided, in_phase
 from renkei.plugins import is_run_folder
 from renkei.progress import sentence
 from renkei.run_view import DaemonView, RunView
@@ -68,7 +69,8 @@ def _daemon(daemon: DaemonView) -> dict[str, Any]:
 def _simulator(simulator: run_view.SimulatorView) -> dict[str, Any]:
     ledger = simulator.ledger
     steps = {phase: int((ledger.phase == phase).sum()) for phase in ("adapt", "production")} if len(ledger) else {}
-    acceptance = {phase: float(ledger.accepted[ledger.phase == phase].mean()) for phase, count in steps.items() if count}
+    tried = {phase: decided(in_phase(ledger, phase)).accepted for phase in steps}
+    acceptance = {phase: float(taken.mean()) for phase, taken in tried.items() if len(taken)}
     return _daemon(simulator) | {
         "phase": simulator.phase,
         "steps": steps,

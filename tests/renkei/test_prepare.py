@@ -72,14 +72,14 @@ def test_a_run_that_has_started_keeps_its_science(yaml_file, tmp_path):
     assert load(run, PLUGINS).science.sampler.ensemble.temperature_K == 300
 
 
-def test_a_charge_that_does_not_fit_leaves_the_folder_as_it_was(yaml_file, tmp_path):
-    with pytest.raises(BadSetting, match=r"9 electrons"):
-        prepare.run_folder(yaml_file, tmp_path / "new", ["system.charge=1"])
+def test_electrons_that_do_not_fit_leave_the_folder_as_it_was(yaml_file, tmp_path):
+    with pytest.raises(BadSetting, match="cannot have multiplicity 2"):
+        prepare.run_folder(yaml_file, tmp_path / "new", ["system.multiplicity=2"])
     assert not (tmp_path / "new").exists()
     run = prepare.run_folder(yaml_file, tmp_path / "run", [])
-    with pytest.raises(BadSetting, match=r"9 electrons"):
-        prepare.run_folder(run, None, ["system.charge=1"])
-    assert load(run, PLUGINS).science.system.charge == 0
+    with pytest.raises(BadSetting, match="cannot have multiplicity 2"):
+        prepare.run_folder(run, None, ["system.multiplicity=2"])
+    assert load(run, PLUGINS).science.system.multiplicity == 1
 
 
 def test_nothing_is_written_if_anything_is_wrong(yaml_file, tmp_path):
