@@ -14,7 +14,7 @@ from protocol import weights
 from protocol.channels.base import Channel
 from protocol.errors import ProtocolError, WrongPeer
 from protocol.records import Card, Packet
-from sim_daemon.rank import SharedSurrogate
+from sim_daemon.rank import Pace, SharedSurrogate
 from sim_daemon.system import System
 from sim_daemon.world import World
 
@@ -62,6 +62,7 @@ class Models:
         self._world, self._channel, self._system, self._fingerprint, self._log = world, channel, system, fingerprint, log
         self._known: dict[str, Known] = {}
         self._loaded = ""
+        self._pace = Pace()
         self.newest: Known | None = None
         self.sources: list[Callable[[str], Packet | None]] = []  # where generations are looked up by digest
         self.refuse: Callable[[Packet, str], object] = lambda packet, reason: None
@@ -112,4 +113,4 @@ class Models:
         if self._loaded != digest:
             self._world.tell("load", digest, card.format, known.packet.path, card.generation)
             self._loaded = digest
-        return SharedSurrogate(self._world, digest, card.generation, card.species, card.cutoff_A)
+        return SharedSurrogate(self._world, self._pace, digest, card.generation, card.species, card.cutoff_A)

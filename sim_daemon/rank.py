@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -22,6 +23,7 @@ from sim_daemon.labelling import Guard, Labelled, label_with_care
 from sim_daemon.system import System, read_system
 from sim_daemon.world import World
 
+PACE_PERIOD, PACE_PROBES = 400, 8  # calls between two comparisons, and calls of each kind in one
 Doing = Callable[[str], AbstractContextManager[Any]]  # books the time spent under a name (protocol.activity)
 
 
@@ -100,14 +102,40 @@ def follow(world: World) -> None:
     world.serve()
 
 
-class SharedSurrogate:
-    """A Potential whose batch is spread over the ranks."""
+class Pace:
+    """Finds out, again and again, whether sharing a batch pays: on a machine that the trainer also uses it may not.
 
-    def __init__(self, world: World, digest: str, generation: int, species: tuple[int, ...], cutoff_A: float) -> None:
-        self._world, self._digest = world, digest
+    The bits do not depend on who evaluates, so this choice may look at the clock.
+    """
+
+    def __init__(self) -> None:
+        self._calls = 0
+        self._seconds = {True: 0.0, False: 0.0}  # a call takes, smoothed
+
+    def share(self) -> bool:
+        """Whether to share the next call."""
+        turn = self._calls % PACE_PERIOD
+        self._calls += 1
+        return turn < PACE_PROBES or (turn >= 2 * PACE_PROBES and self._seconds[True] <= self._seconds[False])
+
+    def took(self, shared: bool, seconds: float) -> None:
+        """Learn from a call."""
+        before = self._seconds[shared]
+        self._seconds[shared] = 0.8 * before + 0.2 * seconds if before else seconds
+
+
+class SharedSurrogate:
+    """A Potential whose batch is spread over the ranks where that is faster."""
+
+    def __init__(self, world: World, pace: Pace, digest: str, generation: int, species: tuple[int, ...], cutoff_A: float) -> None:
+        self._world, self._pace, self._digest = world, pace, digest
         self.generation, self.species, self.cutoff = generation, species, cutoff_A
 
     def evaluate(self, positions: Array, numbers: Array, cell: Array, pbc: Array) -> Evaluation:
         """As Potential.evaluate; (B, N, 3) A. Species and cell are those of the run."""
-        answers = self._world.share("evaluate", positions, self._digest)
+        shared = self._world.size > 1 and self._pace.share()
+        began = time.monotonic()
+        # with a stride of all ranks, rank 0 does everything
+        answers = self._world.share("evaluate", positions, self._digest, stride=1 if shared else self._world.size)
+        self._pace.took(shared, (time.monotonic() - began) / len(positions))
         return Evaluation(np.array([a[0] for a in answers]), np.array([a[1] for a in answers]))

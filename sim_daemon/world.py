@@ -21,7 +21,9 @@ from protocol.errors import EnvironmentFailed, RenkeiError
 Handler = Callable[..., Any]
 # what launchers tell each process of the number they started
 SIZE_VARIABLES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_NUM_TASKS", "PJM_MPI_PROC")
-SPIN_S = 3e-4  # a waiting rank spins this long, then sleeps in short turns so that it leaves its core to others
+# a waiting rank spins, then sleeps in short turns, then in longer ones, so that it leaves its core to others
+SPIN_S, SOON_S = 3e-4, 2e-2
+SHORT_PAUSE_S, LONG_PAUSE_S = 3e-5, 1e-3
 
 
 class Abandoned(Exception):
@@ -99,12 +101,11 @@ class World:
 
     def _await(self, rank: int) -> Any:
         """A message from `rank`. A blocking MPI receive would burn the core that a neighbour needs."""
-        spin_until = time.monotonic() + SPIN_S
-        pause = 2e-5
+        began = time.monotonic()
         while not self._comm.Iprobe(source=rank):
-            if time.monotonic() > spin_until:
-                time.sleep(pause)
-                pause = min(2 * pause, 2e-3)
+            waited = time.monotonic() - began
+            if waited > SPIN_S:
+                time.sleep(SHORT_PAUSE_S if waited < SOON_S else LONG_PAUSE_S)
         return self._comm.recv(source=rank)
 
 

@@ -123,6 +123,9 @@ def _earlier_blocks(full: Mapping[int, Ledger]) -> list[str]:
 
 def _samples(block: Ledger) -> list[str]:
     energy = thermo.averages(block).get("energy_virial_eV")
-    if energy is None or energy.ess >= FEWEST_SAMPLES:
+    if energy is None:
         return []
-    return [f"only {energy.ess:.0f} effective samples of the energy: the error bars themselves are uncertain"]
+    effective = min(energy.ess, energy.samples)  # a short antithetic series claims more than it has
+    if effective >= FEWEST_SAMPLES:
+        return []
+    return [f"only {effective:.0f} effective samples of the energy: the error bars themselves are uncertain"]

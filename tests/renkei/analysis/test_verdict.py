@@ -2,6 +2,7 @@
 
 import pytest
 
+from kernels.statistics import Estimate
 from renkei import run_view
 from renkei.analysis import verdict
 from renkei.analysis.ledger import production_blocks
@@ -35,6 +36,14 @@ def test_one_thing_is_wrong(make_run, choices, want, said):
     assert found.verdict == want
     assert len(found.reasons) == 1
     assert said in found.reasons[0]
+
+
+def test_a_short_antithetic_block_is_not_exact(make_run, monkeypatch):
+    claims = {"energy_virial_eV": Estimate(mean=-100.0, stderr=0.01, tau=1 / 12, ess=72.0, samples=12)}
+    monkeypatch.setattr("renkei.analysis.thermo.averages", lambda rows: claims)
+    assert judged(make_run(blocks=(6,))).reasons == (
+        "only 12 effective samples of the energy: the error bars themselves are uncertain",
+    )
 
 
 def test_a_running_block_that_sticks_is_told_early(make_run):
