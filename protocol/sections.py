@@ -132,10 +132,16 @@ class TrainerJob(Section):
     threads: int = Field(default=1, ge=1, le=1024)  # of the CPU; the simulator has the other cores
 
 
+class SchedulerJob(Section):
+    """Who starts the jobs."""
+
+    name: Literal["local"] = "local"  # this machine; batch systems start them by the scripts of jobscripts/
+
+
 class Machine(Section):
     """Where and how the two jobs run; the result does not depend on it."""
 
     simulator: SimulatorJob = SimulatorJob()
     trainer: TrainerJob = TrainerJob()
     channel: Any = {"name": "files"}
-    scheduler: Any = {"name": "local"}
+    scheduler: SchedulerJob = SchedulerJob()

@@ -1,7 +1,7 @@
 """The configuration: YAML files -> frozen sections, with the file and line of every error.
 
 The science and the machine stand in two files of a run folder (run.yaml, machine.yaml) or under `science:` and `machine:`
-of one file. Sections of plug-ins (engine, sampler, learner, channel, scheduler) are validated by the plug-in's own `Settings`.
+of one file. Sections of plug-ins (engine, sampler, learner, channel) are validated by the plug-in's own `Settings`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 Plugins = Mapping[str, Callable[[str], ModuleType]]
-PLACES = {"engine": "science", "sampler": "science", "learner": "science", "channel": "machine", "scheduler": "machine"}
+PLACES = {"engine": "science", "sampler": "science", "learner": "science", "channel": "machine"}
 FREE = re.compile(r"coupling\..*|phases\.\w+\.(steps|max_steps)|simulators(\..*)?")  # may change at a resume
 
 

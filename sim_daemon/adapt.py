@@ -25,8 +25,8 @@ LENGTHEN_ABOVE = 0.75  # acceptance
 PROBE_TRIALS, PROBE_ACCEPTANCE = 8, 0.5  # a generation below this explores until its successor comes
 EXPLORE_MOVES = 250  # without a successor: then the same generation is tried again
 STUCK_AFTER = 6  # rejections in a row: a first-principles move, then exploration (adapt only)
-TRIAL_STEPS = 40  # a pair (generation, length) is frozen only after so many trials of its own
-TRIAL_ACCEPTANCE = 0.68
+TRIAL_STEPS = 60  # a pair (generation, length) is frozen only after so many trials of its own
+TRIAL_ACCEPTANCE = 0.72
 GENERATIONS_WANTED = 3  # one model's promise is not enough: its held-out set is as narrow as its training set
 
 

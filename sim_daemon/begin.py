@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from kernels.random_numbers import step_rng
-from protocol.errors import BadSetting
+from protocol.errors import EngineFailed
 from protocol.records import Label, Origin, Phase
 from sim_daemon import labels, startup
 from sim_daemon.assemble import make_ring, startup_kind
@@ -39,7 +39,7 @@ def _start(daemon: Daemon, target: Target, world: World) -> None:
     world.tell("guard", None)
     first = target(system.structure.positions[None])
     if first.labels[0] is None:
-        raise BadSetting(
+        raise EngineFailed(
             f"the engine cannot label the start structure: {first.refused[0]}",
             science.system.structure,
             "look at structure, charge and multiplicity",

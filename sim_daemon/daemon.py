@@ -277,6 +277,7 @@ class Daemon:
             self.epoch.publish_batch(self._batches, labels.batch(pairs), facts)
             self.epoch.journal.append({"event": "batch", "number": self._batches, "labels": len(pairs)}, durable=False)
         self.costs["labels"] += len(pairs)
+        self.epoch.heartbeat.update(labels=self.costs["labels"])
 
     def _close_segment(self) -> None:
         """Publish the labels, close the trajectory, checkpoint, and look at the channel."""
@@ -330,7 +331,10 @@ class Daemon:
         with self.clock.doing("io"):
             self.epoch.journal.append({"event": "end", "reason": reason, "activities": self.clock.totals()}, durable=True)
         self.checkpoint()
-        self.log.info("%s at step %d; run the same command to go on", reason, self.chain.step if self.chain else 0)
+        assert self.chain is not None
+        self.log.info(
+            "%s at step %d%s", reason, self.chain.step, "" if self.chain.finished else "; run the same command to go on"
+        )
         return reason
 
 
