@@ -11,7 +11,7 @@ demo: .venv/run-installed
 	$(BIN)/renkei report runs/demo --targets
 
 test: check
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 15
 
 # formatting, lint and types
 check: .venv/test-installed

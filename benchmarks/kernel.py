@@ -6,9 +6,11 @@ Prints a table and, as the last line, one JSON object. Minimum of repeats.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import platform
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,7 +69,7 @@ def model(case: Case) -> BpnnModel:
     species, length = len(case.descriptor.species), case.descriptor.length
     sizes = [length, *case.hidden, 1]
     nets = tuple(
-        tuple((rng.normal(size=(out, into)) / np.sqrt(into), np.zeros(out)) for into, out in zip(sizes, sizes[1:], strict=False))
+        tuple((rng.normal(size=(out, into)) / np.sqrt(into), np.zeros(out)) for into, out in itertools.pairwise(sizes))
         for _ in range(species)
     )
     ones = np.ones((species, length))
@@ -87,11 +89,11 @@ def measure(case: Case, folder: Path, seconds: float) -> float:
     )
 
 
-def _fastest(run, seconds: float) -> float:  # type: ignore[no-untyped-def]
+def _fastest(run: Callable[[], Array], seconds: float) -> float:
     end, best = time.perf_counter() + seconds, np.inf
     while time.perf_counter() < end:
         began = time.perf_counter()
-        _: Array = run()
+        run()
         best = min(best, time.perf_counter() - began)
     return best
 

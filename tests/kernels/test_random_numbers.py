@@ -1,4 +1,5 @@
 import numpy as np
+
 from kernels.random_numbers import generator, step_rng
 
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from kernels.ring_polymer import estimators, mode_matrix, ring_polymer, squared_radius_of_gyration
 from kernels.units import AMU_EV_FS2_PER_A2, HBAR_EV_FS, KB_EV_PER_K, WAVENUMBER_RAD_PER_FS
 

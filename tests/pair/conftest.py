@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+
 from protocol.store import Store
 from renkei.prepare import run_folder
 
@@ -27,7 +28,8 @@ science:
     trajectory_max_fs: 40
     startup: trajectories
   learner: {name: chebyshev_bpnn, radial: {order: 6, cutoff_A: 5.0}, angular: {order: 3, cutoff_A: 3.5}, hidden: [10, 10]}
-  coupling: {labels_per_retrain: 60, beads_per_ring: 2, max_wait_s: 3, first_segment_steps: 5, segment_steps: 10, epochs_per_retrain: 40}
+  coupling:
+    {labels_per_retrain: 60, beads_per_ring: 2, max_wait_s: 3, first_segment_steps: 5, segment_steps: 10, epochs_per_retrain: 40}
   phases: {adapt: {max_steps: 120}, production: {steps: 40, max_blocks: 1}}
   seed: 3
 machine: {simulator: {ranks: 1}, trainer: {device: cpu}}
@@ -98,7 +100,7 @@ class Pair:
                 self.kill(process)
 
 
-@pytest.fixture()
+@pytest.fixture
 def make_pair(tmp_path):
     """make_pair(name, *overrides) -> Pair on a fresh run folder."""
     pairs = []

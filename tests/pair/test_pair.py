@@ -6,6 +6,7 @@ import signal
 import time
 
 import numpy as np
+
 from protocol.store import Store
 
 
@@ -131,12 +132,12 @@ def test_a_changed_science_key_at_resume_is_refused_by_name(make_pair):
     assert "Traceback" not in said
 
 
-def test_a_truncated_batch_and_a_foreign_trigger_are_told_and_do_not_stop_the_trainer(make_pair):
+def test_a_damaged_batch_and_a_foreign_trigger_are_told_and_do_not_stop_the_trainer(make_pair):
     pair = make_pair("damaged", "phases.adapt.max_steps=100000")
     simulator = pair.simulator()
     pair.wait_for(lambda: len(Store(pair.run).packets("sim/sim0")) >= 3)
     first = Store(pair.run).packets("sim/sim0")[0]
-    first.path.write_bytes(first.path.read_bytes()[:-100])
+    first.path.write_bytes(bytes(100) + first.path.read_bytes()[100:])
     foreign = first.path.parent.parent / "triggers" / "batch-000777.trigger"
     foreign.write_text(json.dumps({"hello": "I am no trigger"}))
     trainer = pair.trainer()

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from kernels.potentials.base import Evaluation
 from protocol.records import Structure
 from sim_daemon.system import System

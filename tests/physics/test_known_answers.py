@@ -5,12 +5,13 @@ Every z below comes from independent walkers; the alarm is |z| > 4.5 with at lea
 
 import numpy as np
 import pytest
+
 from kernels.random_numbers import step_rng
 from kernels.ring_polymer import estimators, ring_polymer
 from kernels.units import AMU_EV_FS2_PER_A2, HBAR_EV_FS, KB_EV_PER_K, WAVENUMBER_RAD_PER_FS
 from protocol.records import Phase
 from sim_daemon.moves.ring_move import ring_step
-from sim_daemon.samplers.base import Plan, State, start_state
+from sim_daemon.samplers.base import Plan, start_state
 
 MASS_AMU, TEMPERATURE_K = 1.00794, 300.0
 OMEGA = 3000 * WAVENUMBER_RAD_PER_FS
@@ -22,7 +23,7 @@ GOLDEN = {
     2: (0.0498492132, 0.00149431196, 0.000719355846),
     4: (0.0903804249, 0.00270930153, 0.00193434542),
     8: (0.138288315, 0.00414541913, 0.00337046302),
-    16: (0.059620337, 0.00508464792, 0.00430969181),
+    16: (0.169620337, 0.00508464792, 0.00430969181),
     32: (0.181447944, 0.00543919985, 0.00466424373),
 }
 
@@ -94,7 +95,7 @@ def test_the_alarm_rings_for_a_decision_by_the_surrogate(formula_target, formula
     """The mutation that the tests above must catch: the wrong potential decides too."""
     wrong = formula_target(ripple, [MASS_AMU])
     ring, kept = sample(wrong, formula_surrogate(ripple), 8, walkers=48, steps=200, seed=8)
-    energy, square, _ = GOLDEN[8]
+    square = GOLDEN[8][1]
     z = z_scores(averages(ring, kept)[:, 2:3], (square,))
     assert np.abs(z).max() > 10, z
 
@@ -215,9 +216,7 @@ def test_error_of_the_step_falls_as_the_fourth_power(formula_target):
         plan = Plan(Phase.ADAPT, 0, -1, "", dt, 20.0)
         ratios = []
         for number in range(1, 9):
-            _, infos = ring_step(
-                ring, target, State(*(a.copy() for a in vars(state).values())), None, plan, step_rng(1, "t", number)
-            )
+            _, infos = ring_step(ring, target, state, None, plan, step_rng(1, "t", number))
             ratios += [i.log_ratio for i in infos]
         changes.append(np.mean(np.array(ratios) ** 2) ** 0.5)  # rms of dH falls as dt^2, its mean as dt^4
     assert 3.0 < changes[1] / changes[0] < 5.5

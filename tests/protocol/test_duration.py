@@ -1,4 +1,5 @@
 import pytest
+
 from protocol.duration import duration_s
 from protocol.errors import BadSetting
 

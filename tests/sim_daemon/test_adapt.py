@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+
 from protocol.records import Phase
 from sim_daemon.adapt import (
     EXPLORE_MOVES,
@@ -125,14 +126,14 @@ def test_freezes_only_what_was_tried():
     a = adapter(trajectory_fs=40.0)
     for generation in range(GENERATIONS_WANTED):
         assert not a.converged()
-        feed(a, ([True] * 4 + [False]) * 8, generation)
+        feed(a, ([True] * 4 + [False]) * 12, generation)
     assert len(a.trials.accepted) == TRIAL_STEPS
     assert a.converged()
     feed(a, [True], generation=GENERATIONS_WANTED)  # a new generation has no trials of its own
     assert not a.converged()
 
 
-@pytest.mark.parametrize("outcomes", [[True, True, False] * 13 + [False] * 3, [True] * 30 + [False] * STUCK_AFTER + [True] * 16])
+@pytest.mark.parametrize("outcomes", [[True, True, False] * 21, [True] * 50 + [False] * STUCK_AFTER + [True] * 16])
 def test_low_acceptance_or_a_long_rejection_run_does_not_converge(outcomes):
     a = adapter(trajectory_fs=40.0)
     for generation in range(GENERATIONS_WANTED + 1):

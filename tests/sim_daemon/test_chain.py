@@ -1,4 +1,5 @@
 import numpy as np
+
 from protocol.records import Phase
 from sim_daemon.chain import Block, Chain, longest_run_allowed, restore
 from sim_daemon.samplers.base import Info, Plan, State

@@ -4,6 +4,7 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
+
 from kernels.descriptors.base import Chebyshev
 from kernels.potentials import bpnn
 from protocol.errors import ProtocolError, WrongPeer
@@ -56,7 +57,7 @@ class DirectChannel:
         pass
 
 
-@pytest.fixture()
+@pytest.fixture
 def set_up(tmp_path):
     store = Store(tmp_path)
     epoch = store.claim("train")

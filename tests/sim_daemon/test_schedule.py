@@ -1,4 +1,5 @@
 import pytest
+
 from protocol.errors import BadSetting
 from protocol.records import Phase
 from sim_daemon.samplers.base import Plan

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from kernels.ring_polymer import ring_polymer
 from kernels.units import AMU_EV_FS2_PER_A2, WAVENUMBER_RAD_PER_FS
 from protocol.errors import EngineFailed

@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from protocol.errors import EngineFailed
 from sim_daemon.world import Abandoned, World
 

@@ -1,6 +1,7 @@
 import math
 
 import numpy as np
+
 from sim_daemon.moves.accept import accept
 
 

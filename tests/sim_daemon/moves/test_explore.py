@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from kernels.potentials.base import Evaluation
 from kernels.random_numbers import step_rng
 from kernels.ring_polymer import ring_polymer
@@ -39,7 +40,7 @@ class Target:
         )
 
 
-@pytest.fixture()
+@pytest.fixture
 def ring():
     return ring_polymer(np.array([1.008]), 300.0, BEADS, 3000)
 
