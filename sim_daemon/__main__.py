@@ -13,7 +13,7 @@ from pathlib import Path
 
 from protocol import ownership
 from protocol.duration import duration_s
-from protocol.errors import Exit, RenkeiError
+from protocol.errors import RenkeiError
 from sim_daemon.lead import Orders, lead
 from sim_daemon.rank import follow
 from sim_daemon.world import World, connect
@@ -32,22 +32,23 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Returns the exit code; rank 0's is the job's."""
+    """Returns the exit code; rank 0's is the job's. A defect on any rank skips the orderly end: the world's hook aborts the job."""
     given = arguments()
     world = World()
+    code = 0
     try:
         world = connect()
         if world.rank:
             follow(world)
-            return Exit.DONE
-        ownership.check()
-        limit = duration_s(given.duration) if given.duration else None
-        return lead(world, Orders(given.run, given.name, given.steps, limit, given.replay, given.takeover))
+        else:
+            ownership.check()
+            limit = duration_s(given.duration) if given.duration else None
+            code = lead(world, Orders(given.run, given.name, given.steps, limit, given.replay, given.takeover))
     except RenkeiError as problem:
         print(f"sim_daemon: {problem}", file=sys.stderr)
-        return problem.exit_code
-    finally:
-        world.stop()
+        code = problem.exit_code
+    world.leave()
+    return code
 
 
 if __name__ == "__main__":

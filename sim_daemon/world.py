@@ -92,6 +92,16 @@ class World:
         for rank in range(1, self.size):
             self._comm.send(("stop", None, ()), dest=rank)
 
+    def leave(self) -> None:
+        """Release the ranks that serve, and leave MPI together, before the interpreter takes modules apart."""
+        if self.rank == 0:
+            self.stop()
+        if self._comm:
+            from mpi4py import MPI
+
+            self._comm.Barrier()
+            MPI.Finalize()
+
     def _gather(self, ranks: Iterable[int]) -> dict[int, Any]:
         answers = {rank: self._await(rank) for rank in ranks}
         for good, answer in answers.values():

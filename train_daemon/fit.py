@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ import torch
 from kernels.arrays import Array
 from protocol.errors import EnvironmentFailed, LearnFailed
 from train_daemon.blocks import ForceProduct, Layers, Maps, network
+from train_daemon.direct import DirectStep
 from train_daemon.learners.base import Budget, FitReport
 from train_daemon.loss import Sums, Target, loss
 
@@ -86,8 +88,7 @@ def predict(layers: Sequence[Layers], table: Table, chosen: Array, activation: s
 def fit(layers: Sequence[Layers], table: Table, recipe: Recipe, budget: Budget) -> FitReport:
     """Train `layers`, which it changes in place, until the steps are done or the budget says stop."""
     parameters = [part.requires_grad_() for network_layers in layers for layer in network_layers for part in layer]
-    flat = _flattened(parameters)
-    optimiser = torch.optim.Adam([flat], lr=recipe.learning_rate, fused=True)
+    stepper = _stepper(layers, flattened(parameters), table, recipe)
     draw = np.random.default_rng(recipe.seed)
     count = len(table.members)
     steps = max(budget.steps, budget.epochs * math.ceil(count / recipe.batch))
@@ -97,14 +98,8 @@ def fit(layers: Sequence[Layers], table: Table, recipe: Recipe, budget: Budget) 
         order = table.members[draw.permutation(count)]
         for begin in range(0, count, recipe.batch):
             rate = cosine_rate(recipe, step / steps)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
             chosen = order[begin : begin + recipe.batch]
-            energies, forces, rows = predict(layers, table, chosen, recipe.activation)
-            value, sums = loss(energies, forces, _target(table, chosen, rows), recipe.energy_weight)
-            optimiser.zero_grad(set_to_none=False)
-            value.backward()
-            optimiser.step()
+            sums = stepper.run(chosen, rate)
             step += 1
             run.count(sums, len(chosen))
             run.stopped = budget.should_stop()
@@ -119,7 +114,7 @@ def fit(layers: Sequence[Layers], table: Table, recipe: Recipe, budget: Budget) 
     return FitReport(step, epochs, run.errors)
 
 
-def _flattened(parameters: Sequence[torch.Tensor]) -> torch.Tensor:
+def flattened(parameters: Sequence[torch.Tensor]) -> torch.Tensor:
     """One tensor that holds all parameters, which become views of it, as do their gradients: one update instead of a dozen."""
     flat = torch.cat([part.detach().reshape(-1) for part in parameters]).requires_grad_()
     flat.grad = torch.zeros_like(flat)
@@ -129,6 +124,36 @@ def _flattened(parameters: Sequence[torch.Tensor]) -> torch.Tensor:
         part.grad = flat.grad[at : at + part.numel()].view_as(part)
         at += part.numel()
     return flat
+
+
+class AutogradStep:
+    """Steps by autograd, on any device."""
+
+    def __init__(self, layers: Sequence[Layers], flat: torch.Tensor, table: Table, recipe: Recipe) -> None:
+        self.layers, self.table, self.recipe = layers, table, recipe
+        self.flat, self.optimiser = flat, torch.optim.Adam([flat], lr=recipe.learning_rate, fused=True)
+
+    def run(self, chosen: Array, rate: float) -> Sums:
+        """One update of the parameters by a minibatch.  chosen: (B,)."""
+        sums = self.differentiate(chosen)
+        self.optimiser.param_groups[0]["lr"] = rate
+        self.optimiser.step()
+        return sums
+
+    def differentiate(self, chosen: Array) -> Sums:
+        """The same without the update: the parameters' gradients."""
+        self.optimiser.zero_grad(set_to_none=False)
+        energies, forces, rows = predict(self.layers, self.table, chosen, self.recipe.activation)
+        value, sums = loss(energies, forces, _target(self.table, chosen, rows), self.recipe.energy_weight)
+        value.backward()
+        return sums
+
+
+def _stepper(layers: Sequence[Layers], flat: torch.Tensor, table: Table, recipe: Recipe) -> AutogradStep | DirectStep:
+    """The fastest way to take steps on the table's device."""
+    if table.inputs.device.type == "cpu":
+        return DirectStep(layers, flat, table, recipe.activation, recipe.energy_weight)
+    return AutogradStep(layers, flat, table, recipe)
 
 
 def cosine_rate(recipe: Recipe, done: float) -> float:
@@ -156,13 +181,13 @@ class _Run:
         self._reset()
 
     def _reset(self) -> None:
-        self.sums: Sums | None = None
+        self.sums: Sequence[Any] | None = None
         self.steps = self.samples = 0
         self.since = time.monotonic()
 
-    def count(self, sums: Sums, samples: int) -> None:
+    def count(self, sums: Sequence[Any], samples: int) -> None:
         """Add the sums of one minibatch."""
-        self.sums = sums if self.sums is None else Sums(*(a + b for a, b in zip(self.sums, sums, strict=True)))
+        self.sums = sums if self.sums is None else [a + b for a, b in zip(self.sums, sums, strict=True)]
         self.steps += 1
         self.samples += samples
 

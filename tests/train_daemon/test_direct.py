@@ -1,0 +1,100 @@
+"""The gradient in closed form against autograd in double precision: activations, depths and mixtures of structures."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from kernels.descriptors import products
+from kernels.descriptors.base import Chebyshev
+from protocol.records import Structure
+from train_daemon import fit
+from train_daemon.blocks import CpuMaps
+from train_daemon.dataset import Sample
+from train_daemon.direct import DirectStep
+from train_daemon.library import Library
+
+WATER = np.array([8, 1, 1])
+ENERGY_WEIGHT = 0.7
+
+
+def samples(rng, species_of):
+    made = []
+    for k, numbers in enumerate(species_of):
+        shape = (len(numbers), 3)
+        structure = Structure(2.0 * rng.random(shape), np.array(numbers), np.zeros((3, 3)), np.zeros(3, dtype=bool))
+        made.append(Sample(str(k).encode(), structure, rng.standard_normal(), rng.standard_normal(shape), 1.0))
+    return made
+
+
+def case(family, activation, hidden, species_of):
+    """Layers and table in double precision, with random everything."""
+    rng = np.random.default_rng(7)
+
+    def draw(*shape):
+        return torch.tensor(rng.standard_normal(shape) / np.sqrt(shape[-1]))
+
+    descriptor = Chebyshev((1, 8), family, 4, 5.0, 3, 4.0)
+    library = Library(descriptor, np.float64)
+    members = library.add(samples(rng, species_of))
+    sizes = (descriptor.length, *hidden, 1)
+    layers = [[(draw(b, a).requires_grad_(), draw(b).requires_grad_()) for a, b in pairwise(sizes)] for _ in range(2)]
+    mixing = None if family == "species_resolved" else torch.from_numpy(products.mixing(descriptor))
+    table = fit.Table(
+        members,
+        torch.from_numpy(library.features),
+        library.kinds,
+        library.starts,
+        torch.from_numpy(library.energies),
+        torch.from_numpy(library.forces),
+        torch.from_numpy(rng.random(len(members))),
+        torch.from_numpy(rng.random((2, descriptor.length))),
+        mixing,
+        1.0,
+        lambda chosen: CpuMaps(library.spots, library.pool, chosen),
+    )
+    return layers, table, fit.Recipe(4, 1e-3, 1e-5, ENERGY_WEIGHT, activation, 0)
+
+
+def compare(layers, table, recipe, batches):
+    parts = [part for species in layers for layer in species for part in layer]
+    flat = fit.flattened(parts)
+    autograd = fit.AutogradStep(layers, flat, table, recipe)
+    step = DirectStep(layers, flat, table, recipe.activation, recipe.energy_weight)
+    for chosen in batches:
+        wanted = autograd.differentiate(np.array(chosen))
+        reference = flat.grad.clone()
+        flat.grad.fill_(torch.nan)
+        got = step.differentiate(np.array(chosen))
+        np.testing.assert_allclose(got, [float(part) for part in wanted], rtol=1e-12)
+        torch.testing.assert_close(flat.grad, reference, rtol=0, atol=1e-10 * max(float(reference.abs().max()), 1.0))
+    return step
+
+
+@pytest.mark.parametrize("family", ["species_resolved", "species_weighted"])
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "linear"])
+def test_gradients_and_sums_are_those_of_autograd(activation, family):
+    step = compare(*case(family, activation, (6, 5), [WATER] * 5), [[3, 0, 4], [1, 2, 0], [2]])
+    assert step.uniform
+
+
+@pytest.mark.parametrize("hidden", [(), (6,), (5, 4, 3)])
+def test_any_number_of_layers(hidden):
+    compare(*case("species_resolved", "tanh", hidden, [WATER] * 3), [[2, 0]])
+
+
+def test_structures_of_all_kinds_in_one_minibatch():
+    mixed = [WATER, [1, 8, 1], [8, 8, 1, 1], [8, 8], [1, 1, 1]]
+    step = compare(*case("species_resolved", "tanh", (6, 5), mixed), [[0, 1, 2, 3, 4], [4, 1, 3], [3], [2, 0, 1]])
+    assert not step.uniform
+
+
+def test_steps_are_those_of_autograd():
+    (one, table, recipe), (other, _, _) = (case("species_resolved", "tanh", (6, 5), [WATER] * 5) for _ in range(2))
+    mine, theirs = (fit.flattened([part for species in layers for layer in species for part in layer]) for layers in (one, other))
+    direct, autograd = DirectStep(one, mine, table, "tanh", ENERGY_WEIGHT), fit.AutogradStep(other, theirs, table, recipe)
+    for number, chosen in enumerate(([0, 3, 1], [4, 2], [1, 0, 2])):
+        for step in (direct, autograd):
+            step.run(np.array(chosen), 1e-2 / (1 + number))
+    torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-10)
