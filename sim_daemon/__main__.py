@@ -32,7 +32,7 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Returns the exit code; rank 0's is the job's. A defect on any rank skips the orderly end: the world's hook aborts the job."""
+    """Returns the exit code; rank 0's is the job's. A defect skips the orderly end: the world's hook aborts the job."""
     given = arguments()
     world = World()
     code = 0
