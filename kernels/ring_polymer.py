@@ -7,7 +7,7 @@ further factor appears. Whole P x P transforms of fixed shape keep the bits inde
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -67,6 +67,15 @@ class RingPolymer:
         moving = self.frequencies > 0
         drift = np.where(moving, np.sin(phase) / np.where(moving, stiffness, 1.0), timestep_fs / self.mode_masses)
         return FreeStep(np.cos(phase)[..., None], drift[..., None], (stiffness * np.sin(phase))[..., None])
+
+    def heated(self, factor: float) -> RingPolymer:
+        """The same ring at `factor` times the temperature."""
+        inertia = self.masses / self.beads
+        mode_masses = inertia + (self.mode_masses - inertia) * factor**2
+        springs = self.springs * factor**2
+        return replace(
+            self, beta=self.beta / factor, springs=springs, mode_masses=mode_masses, frequencies=np.sqrt(springs / mode_masses)
+        )
 
     def kinetic(self, momenta: Array) -> float:
         """Kinetic energy (eV) of mode momenta (P, N, 3) eV fs/A."""

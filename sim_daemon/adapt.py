@@ -19,10 +19,11 @@ from sim_daemon.samplers.base import Info, Move, Plan
 STEP_TARGET = {"surrogate": 0.95, "first_principles": 0.75}  # of the integrator's acceptance
 STEP_TUNING = 60  # trials of dual averaging; then the step stays
 FIRST_PRINCIPLES_STEPS = 10  # time steps of a move without a surrogate, in adapt
-LENGTH_SHARE = 0.3  # of trajectory_max_fs: the first length, and the least; a short one is accepted by any model
+LENGTH_SHARE = 0.5  # of trajectory_max_fs: the first length, and the least; a short one is accepted by any model
 LENGTH_TRIALS = 12  # trials with one (generation, length) before it may be doubled
 LENGTHEN_ABOVE = 0.75  # acceptance
 PROBE_TRIALS, PROBE_ACCEPTANCE = 8, 0.5  # a generation below this explores until its successor comes
+EXPLORE_FIRST = 20  # moves of every generation before its trials
 EXPLORE_MOVES = 250  # without a successor: then the same generation is tried again
 STUCK_AFTER = 6  # rejections in a row: a first-principles move, then exploration (adapt only)
 TRIAL_STEPS = 60  # a pair (generation, length) is frozen only after so many trials of its own
@@ -88,8 +89,8 @@ class Trials:
 class Adapter:
     """Decides step, length, kind of move and the freeze; its state goes into the checkpoint.
 
-    Every generation is tried first: Metropolis trials of its own. One that fails its trials explores until its successor comes,
-    so that labels come from where the surrogate goes astray and not from the state in which the chain would stick.
+    Every generation explores a little, then is tried: Metropolis trials of its own. One that fails them explores until its
+    successor comes, so that labels come from where the surrogate goes astray and not from where the chain would stick.
     """
 
     def __init__(
@@ -111,7 +112,8 @@ class Adapter:
         self.trials = Trials()
         self.generations: list[int] = []  # used by surrogate moves
         self.steps = 0  # of this adapt phase
-        self.explored = -1  # moves since exploration began; -1: not exploring
+        self.explored = 0  # exploring moves with this generation, or since it failed
+        self.failed = False  # the generation in hand failed its trials: explore until its successor comes
 
     def timestep_fs(self) -> float:
         """Time step of the next segment, fs."""
@@ -129,43 +131,58 @@ class Adapter:
 
     def move(self, generation: int) -> Move:
         """Kind of the next step with a generation."""
-        tried = self.explored >= 0 and generation == self.trials.generation
-        return Move.EXPLORE if tried and generation >= 0 and self.learns else Move.METROPOLIS
+        if generation < 0 or not self.learns:
+            return Move.METROPOLIS
+        fresh = generation != self.trials.generation
+        return Move.EXPLORE if fresh or self.failed or self.explored < EXPLORE_FIRST else Move.METROPOLIS
+
+    def holds(self) -> bool:
+        """Whether the trials in hand promise so much that newer weights must wait for their end."""
+        trials = self.trials
+        promising = len(trials.accepted) >= PROBE_TRIALS and trials.acceptance >= TRIAL_ACCEPTANCE
+        return promising and not self.failed and len(trials.accepted) < 2 * TRIAL_STEPS
 
     def observe(self, plan: Plan, infos: Sequence[Info]) -> None:
         """Take one step of all walkers."""
         self.steps += 1
-        if plan.generation >= 0 and plan.generation not in self.generations:
-            self.generations.append(plan.generation)
         if self.tune_step and (plan.generation >= 0 or not self.learns):
             for info in infos:
                 self.step.update(info.log_ratio_integrator)
-        if plan.move is Move.EXPLORE:
-            self._explored()
-        elif plan.generation < 0 and self.learns:
+        if plan.generation < 0 and self.learns:
             self.runs = [0] * len(self.runs)
+            return
+        if plan.generation != self.trials.generation:
+            self._begin_trials(plan)
+            self.explored = 0
+        if plan.move is Move.EXPLORE:
+            self._explored(plan)
         else:
             self._tried(plan, infos)
 
-    def _explored(self) -> None:
+    def _begin_trials(self, plan: Plan) -> None:
+        if plan.generation not in self.generations and plan.generation >= 0:
+            self.generations.append(plan.generation)
+        self.trials, self.failed = Trials(plan.generation, plan.trajectory_fs), False
+        self.runs = [0] * len(self.runs)
+
+    def _explored(self, plan: Plan) -> None:
         self.explored += 1
-        if self.explored >= EXPLORE_MOVES:  # no successor came: perhaps none is better, so try again
-            self.explored, self.trials = -1, Trials()
+        if self.failed and self.explored >= EXPLORE_MOVES:  # no successor came: perhaps none is better, so try again
+            self._begin_trials(plan)
 
     def _tried(self, plan: Plan, infos: Sequence[Info]) -> None:
-        if (plan.generation, plan.trajectory_fs) != (self.trials.generation, self.trials.trajectory_fs):
-            self.trials, self.explored = Trials(plan.generation, plan.trajectory_fs), -1
-            self.runs = [0] * len(self.runs)
+        if plan.trajectory_fs != self.trials.trajectory_fs:
+            self._begin_trials(plan)
         for w, info in enumerate(infos):
             self.runs[w] = 0 if info.accepted else self.runs[w] + 1
             self.trials.log_ratios.append(info.log_ratio)
             self.trials.accepted.append(info.accepted)
         self.trials.longest_run = max(self.trials.longest_run, *self.runs)
-        if self.learns and plan.generation >= 0 and self._failed():
-            self.explored = 0
+        if self.learns and plan.generation >= 0 and self._fails():
+            self.failed, self.explored = True, 0
             self._shorten()
 
-    def _failed(self) -> bool:
+    def _fails(self) -> bool:
         trials = self.trials
         count = len(trials.accepted)
         if trials.longest_run >= STUCK_AFTER or (count >= PROBE_TRIALS and trials.acceptance < PROBE_ACCEPTANCE):
@@ -178,7 +195,7 @@ class Adapter:
     def adjust(self) -> None:
         """Between segments: a length that is accepted easily may be longer."""
         trials = self.trials
-        if self.explored < 0 and trials.generation >= 0 and len(trials.accepted) >= LENGTH_TRIALS and self._lengthens():
+        if not self.failed and trials.generation >= 0 and len(trials.accepted) >= LENGTH_TRIALS and self._lengthens():
             self.length_fs = min(self.longest_fs, 2 * self.length_fs)
 
     def criteria(self) -> dict[str, Any]:
@@ -204,7 +221,7 @@ class Adapter:
 
     def restart(self) -> None:
         """Back to adapt after a block that stuck: explore from there, then try everything again."""
-        self.trials.longest_run, self.steps, self.explored = STUCK_AFTER, 0, 0
+        self.steps, self.explored, self.failed = 0, 0, True
         self._shorten()
 
     def _shorten(self) -> None:
@@ -220,6 +237,7 @@ class Adapter:
             "generations": self.generations,
             "steps": self.steps,
             "explored": self.explored,
+            "failed": self.failed,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -227,5 +245,6 @@ class Adapter:
         self.step = DualAveraging(**state["step"])
         trials = state["trials"]
         self.trials = Trials(**{**trials, "log_ratios": list(trials["log_ratios"]), "accepted": list(trials["accepted"])})
-        self.length_fs, self.steps, self.explored = state["length_fs"], state["steps"], state["explored"]
+        self.length_fs, self.steps = state["length_fs"], state["steps"]
+        self.explored, self.failed = state["explored"], state["failed"]
         self.runs, self.generations = list(state["runs"]), list(state["generations"])

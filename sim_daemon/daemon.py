@@ -148,10 +148,18 @@ class Daemon:
         if chain.phase is Phase.PRODUCTION:
             assert chain.frozen is not None
             return chain.frozen
-        newest = None if self.adapter.wants_rescue() else self.models.newest
-        generation, digest = (newest.card.generation, newest.packet.digest) if newest and self.adapter.learns else (-1, "")
+        generation, digest = self._surrogate_in_adapt()
         step_fs, length_fs = self.adapter.timestep_fs(), self.adapter.trajectory_fs(generation)
         return Plan(Phase.ADAPT, chain.blocks_done, generation, digest, step_fs, length_fs, self.adapter.move(generation))
+
+    def _surrogate_in_adapt(self) -> tuple[int, str]:
+        """Generation and digest of the next adapt step: the newest, unless trials in hand must end first."""
+        adapter, newest = self.adapter, self.models.newest
+        if newest is None or not adapter.learns or adapter.wants_rescue():
+            return -1, ""
+        if adapter.holds():
+            return adapter.trials.generation, self.models.digest(adapter.trials.generation)
+        return newest.card.generation, newest.packet.digest
 
     def _follow(self, plan: Plan) -> None:
         """Keep the phase in step with an imposed schedule."""

@@ -21,6 +21,7 @@ from sim_daemon.samplers.base import Info, Plan, Point, State
 from sim_daemon.target import Target, TargetValues
 
 LABELLED_BEADS = 2  # of a ring: the residual is mostly common to its beads
+EXPLORE_HEAT = 1.5  # temperature of exploration over that of the run: slow modes are crossed sooner, and edges are learned
 HOLE_KT = 12.0  # residual of one bead
 REFUGES = 8  # good rings kept; the newest two are too near to a hole to return to
 

@@ -92,3 +92,10 @@ def test_estimators_do_not_see_a_cyclic_permutation_and_agree_for_one_bead():
     one = ring_polymer(MASS, TEMPERATURE, 1, 3000)
     told = estimators(one, x[:1], e[:1], f[:1])
     assert told.primitive == pytest.approx(told.virial) == pytest.approx(1.5 * KB_EV_PER_K * TEMPERATURE + e[0])
+
+
+def test_heated_is_the_ring_of_the_higher_temperature():
+    ring = ring_polymer(np.array([1.0, 16.0]), 300.0, 8, 2500)
+    hot, direct = ring.heated(1.5), ring_polymer(np.array([1.0, 16.0]), 450.0, 8, 2500)
+    for name in ("beta", "springs", "mode_masses", "frequencies"):
+        np.testing.assert_allclose(getattr(hot, name), getattr(direct, name), rtol=1e-12)

@@ -5,6 +5,7 @@ import pytest
 
 from protocol.records import Phase
 from sim_daemon.adapt import (
+    EXPLORE_FIRST,
     EXPLORE_MOVES,
     FIRST_PRINCIPLES_STEPS,
     GENERATIONS_WANTED,
@@ -42,6 +43,9 @@ def plan(a, generation=0):
 
 
 def feed(a, outcomes, generation=0):
+    """Outcomes of Metropolis trials, after the exploration that every generation begins with."""
+    while a.move(generation) is Move.EXPLORE and (generation != a.trials.generation or not a.failed):
+        a.observe(plan(a, generation), [info()])
     for accepted in outcomes:
         a.observe(plan(a, generation), [info(accepted)])
 
@@ -88,15 +92,17 @@ def test_first_principles_moves_are_short_until_there_are_weights():
     assert a.move(-1) is Move.METROPOLIS
 
 
-def test_a_generation_that_fails_its_probe_explores_until_its_successor_comes():
+def test_every_generation_explores_first_and_one_that_fails_explores_until_its_successor_comes():
     a = adapter()
+    assert a.move(0) is Move.EXPLORE
+    for _ in range(EXPLORE_FIRST):
+        a.observe(plan(a), [info()])
     assert a.move(0) is Move.METROPOLIS
     feed(a, [True, False, False] * 2 + [False, True])
     assert len(a.trials.accepted) == PROBE_TRIALS
     assert a.move(0) is Move.EXPLORE
     feed(a, [True] * 20)
     assert a.move(0) is Move.EXPLORE
-    assert a.move(1) is Move.METROPOLIS
     feed(a, [True] * 10, generation=1)
     assert a.move(1) is Move.METROPOLIS
     assert a.generations == [0, 1]
@@ -104,10 +110,21 @@ def test_a_generation_that_fails_its_probe_explores_until_its_successor_comes():
 
 def test_exploration_without_a_successor_ends_in_new_trials():
     a = adapter()
-    feed(a, [False] * PROBE_TRIALS)
-    for _ in range(2):
-        feed(a, [True] * EXPLORE_MOVES)
+    feed(a, [False] * STUCK_AFTER)
+    assert a.failed
+    feed(a, [True] * EXPLORE_MOVES)
     assert a.move(0) is Move.METROPOLIS
+    assert not a.trials.accepted
+
+
+def test_promising_trials_are_held_against_newer_weights_until_they_end():
+    a = adapter()
+    feed(a, [True] * (PROBE_TRIALS - 1))
+    assert not a.holds()
+    feed(a, [True])
+    assert a.holds()
+    feed(a, [False] * 4)
+    assert not a.holds()
 
 
 def test_a_run_of_rejections_asks_for_a_rescue_and_exploration():
