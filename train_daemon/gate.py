@@ -18,9 +18,9 @@ from protocol.records import Array, Canary, Structure
 from train_daemon.dataset import Ring, Sample
 
 FEWEST_BLOCKS = 2  # until so many are held out, models are published on training error and canary alone
-NEWEST_RINGS = 400  # rings judged at most: the newest, which come from the best proposals
+NEWEST_RINGS = 150  # rings judged at most: the newest, for the first ones are as narrow as the first trajectories
 ACCEPTANCE_GAIN, ACCEPTANCE_LOSS = 0.005, 0.02  # better by; clearly worse by
-FORCE_GAIN, FORCE_LOSS = 0.98, 1.05  # the same for the force error, as ratios
+FORCE_GAIN, FORCE_LOSS = 0.98, 1.1  # the same for the force error, as ratios
 OUTLIER = 5.0  # residuals are cut at so many robust deviations: a proposal of an early model far outside must not decide alone
 CANARY_STRUCTURES = 4
 
@@ -34,7 +34,7 @@ class Score:
     predicted_acceptance: float
     rings: int
     blocks: int
-    whole_rings: bool  # False: rings were incomplete, single beads were taken instead
+    whole_rings: bool  # False: of some rings a few beads are labelled, whose mean stands for the ring
 
     @property
     def facts(self) -> dict[str, float | int | bool]:
@@ -60,24 +60,22 @@ def score(potential: Potential, rings: Sequence[Ring], temperature: Callable[[st
     samples = [sample for ring in rings for sample in ring.samples]
     energies, forces = evaluate(potential, samples)
     off = energies - np.array([sample.energy for sample in samples])
-    squares = np.concatenate([((f - sample.forces) ** 2).ravel() for f, sample in zip(forces, samples, strict=True)])
+    squares = np.array([np.mean((f - sample.forces) ** 2) for f, sample in zip(forces, samples, strict=True)])
     owner = np.repeat(np.arange(len(rings)), [len(ring.samples) for ring in rings])
-    whole = np.array([ring.whole for ring in rings])
+    beads = np.bincount(owner)
     beta = np.array([1.0 / (KB_EV_PER_K * temperature(ring.simulator)) for ring in rings])
-    if whole.sum() >= max(2, len(rings) // 2):
-        residuals = (beta * np.bincount(owner, off) / np.bincount(owner))[whole]
-        groups = [_composition(ring.samples[0]) for ring in rings if ring.whole]
-    else:
-        residuals, groups = beta[owner] * off, [_composition(sample) for sample in samples]
+    # a ring counts once, however many of its beads are labelled: explored rings are the widest of the sets, and have two
+    residuals = beta * np.bincount(owner, off) / beads
+    groups = [_composition(ring.samples[0]) for ring in rings]
     sizes = np.array([len(sample.structure.numbers) for sample in samples])
     per_atom = _centred(off, [_composition(sample) for sample in samples]) / sizes
     return Score(
         1000.0 * float(np.sqrt(np.mean(per_atom**2))),
-        float(np.sqrt(np.mean(squares))),
+        float(np.sqrt(np.mean(np.bincount(owner, squares) / beads))),
         predicted_acceptance(residuals, groups),
         len(rings),
         len({ring.block for ring in rings}),
-        len(residuals) == int(whole.sum()),
+        all(ring.whole for ring in rings),
     )
 
 
