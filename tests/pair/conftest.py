@@ -102,13 +102,14 @@ class Pair:
 
 @pytest.fixture
 def make_pair(tmp_path):
-    """make_pair(name, *overrides) -> Pair on a fresh run folder."""
+    """make_pair(name, *overrides, source=None) -> Pair on a fresh run folder, of a small water run or of a shipped file."""
     pairs = []
 
-    def make(name="run", *overrides):
-        source = tmp_path / f"{name}.yaml"
-        source.write_text(SCIENCE)
-        (tmp_path / "dimer.xyz").write_text(DIMER)
+    def make(name="run", *overrides, source=None):
+        if source is None:
+            source = tmp_path / f"{name}.yaml"
+            source.write_text(SCIENCE)
+            (tmp_path / "dimer.xyz").write_text(DIMER)
         pairs.append(Pair(run_folder(source, tmp_path / name, overrides)))
         return pairs[-1]
 

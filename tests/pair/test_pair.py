@@ -4,8 +4,10 @@ import json
 import os
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
+import pytest
 
 from protocol.store import Store
 
@@ -146,3 +148,34 @@ def test_a_damaged_batch_and_a_foreign_trigger_are_told_and_do_not_stop_the_trai
     assert any("777" in path.name for path in quarantine), quarantine
     assert simulator.poll() is None
     assert trainer.poll() is None
+
+
+@pytest.mark.needs_pw
+def test_quantum_espresso_samples_silicon(make_pair):
+    """The shipped configuration, real pw.x by files, a few Markov steps under MPI."""
+    source = Path(__file__).parents[2] / "configs" / "silicon-qe.yaml"
+    pair = make_pair("silicon", "sampler.beads=2", "sampler.startup=trajectories", source=source)
+    simulator = pair.simulator("--steps", "2", ranks=2)
+    pair.wait_for(lambda: simulator.poll() is not None, 400)
+    assert simulator.returncode == 0, simulator.output.read_text()
+    rows = pair.rows()
+    assert [row["step"] for row in rows] == [1, 2]
+    assert all(np.isfinite(row["log_ratio"]) and row["engine_calls"] > 0 for row in rows)
+
+
+def test_an_engine_that_always_fails_ends_the_job_with_one_sentence(make_pair, tmp_path, monkeypatch):
+    (tmp_path / "broken.py").write_text(
+        "class Broken:\n    def __init__(self, **kw):\n        raise RuntimeError('no licence')\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    pair = make_pair("broken")
+    text = (
+        (pair.run / "run.yaml").read_text().replace("{name: tblite, method: GFN2-xTB}", "{name: ase, calculator: broken.Broken}")
+    )
+    (pair.run / "run.yaml").write_text(text)
+    simulator = pair.simulator(ranks=2)
+    pair.wait_for(lambda: simulator.poll() is not None, 60)
+    said = simulator.output.read_text()
+    assert simulator.returncode == 3, said
+    assert "no licence" in said
+    assert "Traceback" not in said

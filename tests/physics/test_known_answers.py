@@ -220,3 +220,14 @@ def test_error_of_the_step_falls_as_the_fourth_power(formula_target):
             ratios += [i.log_ratio for i in infos]
         changes.append(np.mean(np.array(ratios) ** 2) ** 0.5)  # rms of dH falls as dt^2, its mean as dt^4
     assert 3.0 < changes[1] / changes[0] < 5.5
+
+
+@pytest.mark.parametrize(("beads", "golden"), [(4, 0.0125329711), (16, 0.0133162818)])
+def test_free_ring_polymer_has_its_radius_of_gyration(beads, golden, formula_target, formula_surrogate):
+    """No potential at all, moved by a surrogate that invents one: docs/methods.md, one component."""
+    target = formula_target(lambda x: (np.zeros(len(x)), np.zeros_like(x)), [MASS_AMU])
+    ring, kept = sample(
+        target, formula_surrogate(harmonic(0.5)), beads, walkers=48, steps=150, seed=4, width=0.2, trajectory_fs=12.0
+    )
+    z = z_scores(averages(ring, kept)[:, 3:4], (golden,))
+    assert abs(z[0]) < ALARM, z

@@ -1,26 +1,10 @@
-"""Engines and structures for the tests of this folder; tests marked `needs_pw` run where pw.x is, or where all is required."""
-
-import os
-import shutil
+"""Engines and structures for the tests of this folder."""
 
 import numpy as np
 import pytest
 
 from protocol.records import Structure
 from sim_daemon.engines.base import EngineContext, load
-
-WITHOUT_PW = shutil.which("pw.x") is None and os.environ.get("RENKEI_REQUIRE") != "all"
-
-
-def pytest_configure(config):
-    config.addinivalue_line("markers", "needs_pw: needs Quantum ESPRESSO's pw.x")
-
-
-def pytest_collection_modifyitems(config, items):
-    left_out = [item for item in items if WITHOUT_PW and item.get_closest_marker("needs_pw")]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture
