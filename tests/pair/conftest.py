@@ -30,7 +30,7 @@ science:
   learner: {name: chebyshev_bpnn, radial: {order: 6, cutoff_A: 5.0}, angular: {order: 3, cutoff_A: 3.5}, hidden: [10, 10]}
   coupling:
     {labels_per_retrain: 60, beads_per_ring: 2, max_wait_s: 3, first_segment_steps: 5, segment_steps: 10, epochs_per_retrain: 40}
-  phases: {adapt: {max_steps: 120}, production: {steps: 40, max_blocks: 1}}
+  phases: {adapt: {max_steps: 100000}, production: {steps: 40, max_blocks: 1}}
   seed: 3
 machine: {simulator: {ranks: 1}, trainer: {device: cpu}}
 """
@@ -79,6 +79,15 @@ class Pair:
             assert time.monotonic() < end, "\n".join(p.output.read_text()[-3000:] for p in self.processes)
             time.sleep(0.1)
 
+    def control(self, name):
+        """Make a control file."""
+        (self.run / "control").mkdir(exist_ok=True)
+        (self.run / "control" / name).touch()
+
+    def used(self):
+        """Generations that have driven steps."""
+        return {row["generation"] for row in self.rows() if row["generation"] >= 0}
+
     def kill(self, process):
         """kill -9 the whole job."""
         os.killpg(process.pid, signal.SIGKILL)
@@ -120,16 +129,17 @@ def make_pair(tmp_path):
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    """A run that both daemons have brought to its end, the simulator on two ranks."""
+    """A run that both daemons have brought to its end, the simulator on two ranks; frozen by hand once two models were used."""
     folder = tmp_path_factory.mktemp("finished")
     (folder / "run.yaml").write_text(SCIENCE)
     (folder / "dimer.xyz").write_text(DIMER)
     pair = Pair(run_folder(folder / "run.yaml", folder / "run", ()))
     simulator, trainer = pair.simulator(ranks=2), pair.trainer()
     try:
-        pair.wait_for(lambda: simulator.poll() is not None, 240)
-        (pair.run / "control").mkdir(exist_ok=True)
-        (pair.run / "control" / "STOP").touch()
+        pair.wait_for(lambda: len(pair.used()) >= 2, 240)  # however long compilation takes on this machine
+        pair.control("FREEZE")
+        pair.wait_for(lambda: simulator.poll() is not None, 120)
+        pair.control("STOP")
         pair.wait_for(lambda: trainer.poll() is not None, 30)
         assert (simulator.returncode, trainer.returncode) == (0, 0), simulator.output.read_text() + trainer.output.read_text()
         yield pair

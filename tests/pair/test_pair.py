@@ -15,7 +15,7 @@ from protocol.store import Store
 def test_the_pair_reaches_the_end_with_models_published_and_used(finished):
     steps = finished.rows()
     assert sum(row["phase"] == "production" for row in steps) == 40
-    used = {row["generation"] for row in steps if row["generation"] >= 0}
+    used = finished.used()
     published = [row["generation"] for row in finished.rows("published", "train")]
     assert len(used) >= 2
     assert used <= set(published)
@@ -61,11 +61,13 @@ def test_kill_and_restart_against_the_undisturbed_replay(make_pair):
     """kill -9 both in mid-run, the trainer started again first; then the whole schedule without disturbance: equal bits."""
     pair = make_pair("killed")
     trainer, simulator = pair.trainer(), pair.simulator(ranks=2)
-    pair.wait_for(lambda: any(row["generation"] >= 0 for row in pair.rows()))
+    pair.wait_for(pair.used, 240)
     pair.kill(simulator)
     pair.kill(trainer)
     kept = pair.rows()
     trainer, simulator = pair.trainer(), pair.simulator()
+    pair.wait_for(lambda: len(pair.rows()) > len(kept) + 5, 240)
+    pair.control("FREEZE")
     pair.wait_for(lambda: simulator.poll() is not None, 240)
     assert simulator.returncode == 0, simulator.output.read_text()
     rows = pair.rows()
@@ -79,22 +81,21 @@ def test_kill_and_restart_against_the_undisturbed_replay(make_pair):
 
 
 def test_the_simulator_never_waits_for_a_stopped_trainer(make_pair):
-    pair = make_pair("stopped", "phases.adapt.max_steps=100000")
+    pair = make_pair("stopped")
     trainer, simulator = pair.trainer(), pair.simulator()
-    pair.wait_for(lambda: any(row["generation"] >= 0 for row in pair.rows()))
+    pair.wait_for(pair.used, 240)
     os.kill(trainer.pid, signal.SIGSTOP)
     before = len(pair.rows())
     time.sleep(6)
     assert len(pair.rows()) > before + 5
     os.kill(trainer.pid, signal.SIGCONT)
-    (pair.run / "control").mkdir(exist_ok=True)
-    (pair.run / "control" / "STOP").touch()
+    pair.control("STOP")
     pair.wait_for(lambda: simulator.poll() is not None and trainer.poll() is not None, 60)
     assert (simulator.returncode, trainer.returncode) == (0, 0)
 
 
 def test_a_second_simulator_is_refused_and_the_first_lives_on(make_pair):
-    pair = make_pair("second", "phases.adapt.max_steps=100000")
+    pair = make_pair("second")
     first = pair.simulator()
     pair.wait_for(lambda: len(pair.rows()) > 2)
     second = pair.simulator()
@@ -135,7 +136,7 @@ def test_a_changed_science_key_at_resume_is_refused_by_name(make_pair):
 
 
 def test_a_damaged_batch_and_a_foreign_trigger_are_told_and_do_not_stop_the_trainer(make_pair):
-    pair = make_pair("damaged", "phases.adapt.max_steps=100000")
+    pair = make_pair("damaged")
     simulator = pair.simulator()
     pair.wait_for(lambda: len(Store(pair.run).packets("sim/sim0")) >= 3)
     first = Store(pair.run).packets("sim/sim0")[0]
