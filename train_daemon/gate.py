@@ -67,11 +67,13 @@ def score(potential: Potential, rings: Sequence[Ring], temperature: Callable[[st
     # a ring counts once, however many of its beads are labelled: explored rings are the widest of the sets, and have two
     residuals = beta * np.bincount(owner, off) / beads
     groups = [_composition(ring.samples[0]) for ring in rings]
+    ring_squares = np.bincount(owner, squares) / beads
+    ring_squares = np.minimum(ring_squares, OUTLIER**2 * np.median(ring_squares))  # a hole's huge forces must not decide alone
     sizes = np.array([len(sample.structure.numbers) for sample in samples])
     per_atom = _centred(off, [_composition(sample) for sample in samples]) / sizes
     return Score(
         1000.0 * float(np.sqrt(np.mean(per_atom**2))),
-        float(np.sqrt(np.mean(np.bincount(owner, squares) / beads))),
+        float(np.sqrt(np.mean(ring_squares))),
         predicted_acceptance(residuals, groups),
         len(rings),
         len({ring.block for ring in rings}),
