@@ -61,8 +61,8 @@ class Daemon:
         self._frames: list[Frame] = []
         self._rings = 0
         self._recent: list[bool] = []
-        self._booked = clock.totals()
         self._looked = 0.0
+        clock.lap()  # what start-up took belongs to no step
 
     # --- the loop -------------------------------------------------------------------------------
 
@@ -118,8 +118,7 @@ class Daemon:
         number = chain.step + 1
         plan = self._next_plan(number)
         if plan != self._plan:
-            with self.clock.doing("io"):
-                self.epoch.journal.append(schedule.entry(number, plan), durable=True)
+            self._event(schedule.entry(number, plan))
             self._plan = plan
         surrogate = self.models.surrogate(plan.digest)
         chain.state, infos = self.sampler.step(chain.state, surrogate, plan, step_rng(self.science.seed, self.name, number))
@@ -154,11 +153,18 @@ class Daemon:
 
     def _surrogate_in_adapt(self) -> tuple[int, str]:
         """Generation and digest of the next adapt step: the newest, unless trials in hand must end first."""
-        adapter, newest = self.adapter, self.models.newest
-        if newest is None or not adapter.learns or adapter.wants_rescue():
+        adapter, newest = self.adapter, self._newest()
+        if adapter.wants_rescue():
             return -1, ""
-        if adapter.holds():
+        if newest[0] >= 0 and adapter.holds():
             return adapter.trials.generation, self.models.digest(adapter.trials.generation)
+        return newest
+
+    def _newest(self) -> tuple[int, str]:
+        """Generation and digest of the newest weights; first principles alone where there are none, or none are used."""
+        newest = self.models.newest
+        if newest is None or not self.adapter.learns:
+            return -1, ""
         return newest.card.generation, newest.packet.digest
 
     def _follow(self, plan: Plan) -> None:
@@ -175,8 +181,7 @@ class Daemon:
         if not reason:
             return
         trials = self.adapter.trials
-        known = self.models.newest
-        generation, digest = (known.card.generation, known.packet.digest) if known and self.adapter.learns else (-1, "")
+        generation, digest = self._newest()
         tried = self.adapter.converged()
         plan = Plan(Phase.PRODUCTION, 0, generation, digest, self.adapter.timestep_fs(), self.adapter.trajectory_fs(generation))
         if tried:  # what was tried is frozen, even if newer weights lie in the folder
@@ -244,9 +249,7 @@ class Daemon:
         for positions, reason in labels.refusals(infos):
             structure = dataclasses.replace(self.system.structure, positions=positions)
             self.epoch.quarantine(labels.extended_xyz(structure, reason), f"step-{step:08d}.xyz", reason)
-        totals = self.clock.totals()
-        seconds = {name: round(totals[name] - self._booked.get(name, 0.0), 6) for name in totals}
-        self._booked = totals
+        seconds = {name: round(spent, 6) for name, spent in self.clock.lap().items()}
         with self.clock.doing("io"):
             for walker, info in enumerate(infos):
                 self.epoch.journal.append(_row(step, walker, plan, info, seconds if walker == 0 else {}), durable=False)
@@ -281,8 +284,7 @@ class Daemon:
             return
         with self.clock.doing("io"):
             self._batches += 1
-            facts = {"count": len(pairs), "phase": str(phase), "generation": generation, "fingerprint": pairs[0][0].fingerprint}
-            self.epoch.publish_batch(self._batches, labels.batch(pairs), facts)
+            self.epoch.publish_batch(self._batches, labels.batch(pairs), {"phase": str(phase), "generation": generation})
             self.epoch.journal.append({"event": "batch", "number": self._batches, "labels": len(pairs)}, durable=False)
         self.costs["labels"] += len(pairs)
         self.epoch.heartbeat.update(labels=self.costs["labels"])
@@ -306,7 +308,6 @@ class Daemon:
         """Everything that a restart needs, durable; the cursor says what of this epoch the next one adopts."""
         assert self.chain is not None
         with self.clock.doing("io"):
-            self.epoch.journal.sync()
             cursor = {"batch": self._batches, "generation": -1, "row": self.epoch.journal.rows_written}
             extra = {
                 "adapter": self.adapter.dump(),
@@ -336,8 +337,7 @@ class Daemon:
         self.epoch.heartbeat.update(state="alive")
 
     def _finish(self, reason: str) -> str:
-        with self.clock.doing("io"):
-            self.epoch.journal.append({"event": "end", "reason": reason, "activities": self.clock.totals()}, durable=True)
+        self._event({"event": "end", "reason": reason, "activities": self.clock.totals()})
         self.checkpoint()
         assert self.chain is not None
         self.log.info(

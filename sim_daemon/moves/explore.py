@@ -30,6 +30,11 @@ class _Labelled(NamedTuple):
     beads: Array  # (W, L) which beads of each walker
     values: TargetValues  # of W * L structures
 
+    def rows(self, w: int) -> slice:
+        """Where walker w's structures stand in `values`."""
+        count = self.beads.shape[1]
+        return slice(w * count, (w + 1) * count)
+
 
 def explore_step(
     ring: RingPolymer, target: Target, state: State, surrogate: Potential, plan: Plan, rng: Rng
@@ -44,14 +49,13 @@ def explore_step(
     labelled = _label(target, positions, rng)
     refuges, infos = list(state.refuges), []
     for w in walkers:
-        chosen = slice(w * labelled.beads.shape[1], (w + 1) * labelled.beads.shape[1])
-        residual = ring.beta * (labelled.values.energies[chosen] - surrogate_energies[w][labelled.beads[w]])
+        residual = ring.beta * (labelled.values.energies[labelled.rows(w)] - surrogate_energies[w][labelled.beads[w]])
         hole = not np.all(np.abs(residual) <= HOLE_KT)
         if hole:
             positions[w] = _refuge(refuges[w], positions[w], rng("refuge", w))
         else:
             refuges[w] = np.concatenate([refuges[w], positions[w][None]])[-REFUGES:]
-        infos.append(_info(ring, flight, labelled, w, taken[w], hole, ratios[w], residual, plan))
+        infos.append(_info(flight, labelled, w, taken[w], hole, ratios[w], residual, plan))
     unknown = np.full(state.energies.shape, np.nan)
     return State(positions, unknown, np.full(state.forces.shape, np.nan), tuple(refuges)), tuple(infos)
 
@@ -78,7 +82,6 @@ def _refuge(refuges: Array, here: Array, generator: np.random.Generator) -> Arra
 
 
 def _info(
-    ring: RingPolymer,
     flight: Flight,
     labelled: _Labelled,
     w: int,
@@ -88,9 +91,7 @@ def _info(
     residual: Array,
     plan: Plan,
 ) -> Info:
-    count = labelled.beads.shape[1]
-    values = labelled.values
-    chosen = slice(w * count, (w + 1) * count)
+    values, chosen = labelled.values, labelled.rows(w)
     outcome = "explored: hole" if hole else "explored" if taken else "explored: rejected"
     point = Point(
         0, tuple(int(b) for b in labelled.beads[w]), values.positions[chosen], values.labels[chosen], values.refused[chosen]
