@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,11 +31,11 @@ __all__ = [
     "Plugins",
     "Science",
     "Section",
-    "fingerprint",
     "json_schema",
     "load",
     "parse_override",
     "plugin_names",
+    "refuse_changes",
     "resolved",
     "science_changes",
 ]
@@ -111,10 +110,19 @@ def science_changes(old: str, new: Config) -> list[str]:
     )
 
 
-def fingerprint(config: Config) -> str:
-    """Hash of everything that a resume must not change."""
-    leaves = {key: leaf for key, leaf in _science_leaves(yaml.safe_load(resolved(config))).items() if not FREE.fullmatch(key)}
-    return hashlib.sha256(json.dumps(leaves, sort_keys=True).encode()).hexdigest()
+def refuse_changes(old: str | None, new: Config, judged: Callable[[str], bool]) -> None:
+    """A run that has started keeps its science: raises BadSetting that names the keys which changed.
+
+    old: resolved text, None before the first start.  judged: says of a section whether that start understood it; sections of
+    plug-ins which it left as they were written are for the other daemon to judge.
+    """
+    changed = [] if old is None else [key for key in science_changes(old, new) if judged(key.partition(".")[0])]
+    if changed:
+        raise BadSetting(
+            f"{', '.join(changed)} changed since this run began",
+            str(new.source),
+            "put the old value back, or start another run folder",
+        )
 
 
 def plugin_names(load_plugin: Callable[[str], ModuleType]) -> list[str]:

@@ -77,6 +77,11 @@ class Store:
         """The starts of a role, in order."""
         return epochs.records(self.root / role)
 
+    def understood(self, role: str) -> str | None:
+        """The configuration as the newest start of a role understood it (YAML text); None before the first."""
+        texts = [record.folder / names.RESOLVED for record in self.epochs(role)]
+        return next((text.read_text("utf-8") for text in reversed(texts) if text.is_file()), None)
+
     def ledger(self, role: str) -> list[dict[str, Any]]:
         """The rows that count, of all epochs, in order."""
         return epochs.adopted_rows(self.epochs(role))

@@ -10,7 +10,8 @@ import yaml
 
 from protocol import atomic, names, yaml_marks
 from protocol.errors import BadSetting
-from protocol.settings import Config, fingerprint, load, parse_override, resolved, science_changes
+from protocol.settings import Config, load, parse_override, refuse_changes, resolved, science_changes
+from protocol.store import Store
 from renkei.plugins import PLUGINS, is_run_folder
 from sim_daemon.system import read_system
 
@@ -119,24 +120,19 @@ def _changed_folder(run: Path, overrides: Sequence[str]) -> Path:
 
 
 def _refuse_other_science(old: Config, new: Config, run: Path) -> None:
-    if fingerprint(old) != fingerprint(new):
-        _refuse(science_changes(resolved(old), new), run)
-
-
-def _refuse_changed_history(run: Path, source: Path, overrides: Sequence[str], config: Config) -> None:
-    """A run that has started keeps its science: compare with what its newest simulators understood."""
-    for name in config.science.simulators:
-        texts = sorted((run / names.simulator_role(name)).glob(f"epoch-*/{names.RESOLVED}"))
-        if texts:
-            own = load(source, PLUGINS, overrides, name)
-            # the simulator leaves the learner's section as it is written; the trainer compares that one
-            _refuse([key for key in science_changes(texts[-1].read_text("utf-8"), own) if not key.startswith("learner")], run)
-
-
-def _refuse(changed: Sequence[str], run: Path) -> None:
+    changed = science_changes(resolved(old), new)
     if changed:
         raise BadSetting(
             f"the run in this folder was begun with other science: {', '.join(changed)}",
             os.fspath(run),
             "give these keys their old values, or start another run folder with --into",
         )
+
+
+def _refuse_changed_history(run: Path, source: Path, overrides: Sequence[str], config: Config) -> None:
+    """Compare with what the newest simulators and trainer of a run understood, each its own sections."""
+    store = Store(run)
+    for name in config.science.simulators:
+        own = load(source, PLUGINS, overrides, name)
+        refuse_changes(store.understood(names.simulator_role(name)), own, judged=lambda section: section != "learner")
+    refuse_changes(store.understood(names.TRAIN), config, judged=lambda section: section == "learner")

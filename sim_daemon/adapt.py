@@ -190,12 +190,12 @@ class Adapter:
         return count >= 2 * TRIAL_STEPS and not self.converged() and not self._lengthens()
 
     def _lengthens(self) -> bool:
-        return self.length_fs < self.longest_fs and self.trials.acceptance > LENGTHEN_ABOVE
+        return self.learns and self.length_fs < self.longest_fs and self.trials.acceptance > LENGTHEN_ABOVE
 
     def adjust(self) -> None:
         """Between segments: a length that is accepted easily may be longer."""
         trials = self.trials
-        if not self.failed and trials.generation >= 0 and len(trials.accepted) >= LENGTH_TRIALS and self._lengthens():
+        if not self.failed and len(trials.accepted) >= LENGTH_TRIALS and self._lengthens():
             self.length_fs = min(self.longest_fs, 2 * self.length_fs)
 
     def criteria(self) -> dict[str, Any]:
@@ -208,6 +208,7 @@ class Adapter:
         met = {
             "trials": enough and trials.trajectory_fs == self.trajectory_fs(trials.generation),
             "acceptance": trials.acceptance >= TRIAL_ACCEPTANCE,
+            "length": not self._lengthens(),  # twice the length, and four times the mixing, is worth more trials
             "exp_minus_beta_dH": abs(mean - 1) <= max(3 * error, 0.1),
             "rejection_run": trials.longest_run < STUCK_AFTER,
             "generations": not self.learns or generations >= GENERATIONS_WANTED or good,

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from protocol import settings
+from protocol import names, settings
 from protocol.activity import ActivityClock
 from protocol.channels import base as channels
 from protocol.epoch import Epoch
-from protocol.errors import BadSetting
 from protocol.log import open_log
 from protocol.settings import Config
 from protocol.shutdown import Shutdown
@@ -33,7 +32,6 @@ from sim_daemon.target import Target
 from sim_daemon.world import World
 
 ACTIVITIES = ("engine", "surrogate", "io", "waiting", "imbalance")
-RESOLVED = "run.resolved.yaml"
 PATIENCE_S = 0.5  # between two looks at the control folder while a step runs
 
 
@@ -56,13 +54,13 @@ def lead(world: World, orders: Orders) -> int:
     config = load_config(orders.run, name)
     system = read_system(config)
     store = Store(orders.run)
-    refuse_changed_science(store, name, config)
-    epoch = store.claim(f"sim/{name}", takeover=orders.takeover)
+    settings.refuse_changes(store.understood(names.simulator_role(name)), config, judged=lambda section: section != "learner")
+    epoch = store.claim(names.simulator_role(name), takeover=orders.takeover)
     state = "gone"
     try:
         log = open_log(epoch.folder / "sim.log", "sim_daemon", verbose=True)
         shutdown = Shutdown(orders.limit_s, epoch.fresh_controls)
-        epoch.write_text(RESOLVED, settings.resolved(config))
+        epoch.write_text(names.RESOLVED, settings.resolved(config))
         rank = _start_ranks(world, config, system, epoch, clock, orders.run, name)
         _sign_in(epoch, world, rank, log, name)
         target = Target(
@@ -87,18 +85,6 @@ def lead(world: World, orders: Orders) -> int:
 def first_simulator(run: Path) -> str:
     """Name of the first simulator of run.yaml."""
     return next(iter(settings.load(run, {}).science.simulators))
-
-
-def refuse_changed_science(store: Store, name: str, config: Config) -> None:
-    """Compare with what the latest start understood. Raises BadSetting that names the key."""
-    texts = [record.folder / RESOLVED for record in store.epochs(f"sim/{name}")]
-    understood = [text for text in texts if text.is_file()]
-    changed = settings.science_changes(understood[-1].read_text(), config) if understood else []
-    if changed:
-        keys = ", ".join(changed)
-        raise BadSetting(
-            f"{keys} changed since this run began", str(config.source), "put the old value back, or start a new run folder"
-        )
 
 
 def _start_ranks(world: World, config: Config, system: System, epoch: Epoch, clock: ActivityClock, run: Path, name: str) -> Rank:

@@ -3,8 +3,10 @@
 import pytest
 import yaml
 
+from protocol import names
 from protocol.errors import BadSetting, EnvironmentFailed
 from protocol.settings import load, resolved
+from protocol.store import Store
 from renkei import prepare
 from renkei.plugins import PLUGINS
 
@@ -62,12 +64,12 @@ def test_another_science_is_refused_by_name_and_free_keys_may_change(yaml_file, 
 
 def test_a_run_that_has_started_keeps_its_science(yaml_file, tmp_path):
     run = prepare.run_folder(yaml_file, tmp_path / "run", [])
-    epoch = run / "sim" / "sim0" / "epoch-0001"
-    epoch.mkdir(parents=True)
+    epoch = Store(run).claim("sim/sim0")
     simulator = {kind: PLUGINS[kind] for kind in ("engine", "sampler", "channel")}
-    (epoch / "run.resolved.yaml").write_text(resolved(load(run, simulator, simulator="sim0")))
+    epoch.write_text(names.RESOLVED, resolved(load(run, simulator, simulator="sim0")))
+    epoch.close()
     prepare.run_folder(run, None, ["coupling.segment_steps=9"])
-    with pytest.raises(BadSetting, match=r"other science: sampler\.ensemble\.temperature_K"):
+    with pytest.raises(BadSetting, match=r"sampler\.ensemble\.temperature_K changed since"):
         prepare.run_folder(run, None, ["sampler.ensemble.temperature_K=301"])
     assert load(run, PLUGINS).science.sampler.ensemble.temperature_K == 300
 

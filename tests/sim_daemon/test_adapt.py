@@ -86,6 +86,17 @@ def test_length_grows_on_its_own_trials_to_the_cap():
     assert fixed.trajectory_fs(0) == 7.0
 
 
+def test_a_length_that_may_be_doubled_is_not_frozen():
+    a = adapter()
+    for generation in range(3):
+        feed(a, [True, True, True, True, False] * (TRIAL_STEPS // 5), generation=generation)
+    assert a.criteria()["met"] == {**a.criteria()["met"], "length": False}
+    assert not a.converged()
+    a.adjust()
+    feed(a, [True, True, True, True, False] * (TRIAL_STEPS // 5), generation=2)
+    assert a.converged()
+
+
 def test_first_principles_moves_are_short_until_there_are_weights():
     a = adapter()
     assert a.trajectory_fs(-1) == FIRST_PRINCIPLES_STEPS * 0.5

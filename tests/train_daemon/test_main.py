@@ -74,3 +74,14 @@ def test_a_missing_temperature_is_named(run_folder):
     (run_folder / "run.yaml").write_text(RUN.replace("temperature_K: 300", ""))
     with pytest.raises(BadSetting, match=r"sampler\.ensemble\.temperature_K"):
         temperatures(load(run_folder, {"learner": learners.load}))
+
+
+def test_a_learner_that_changed_since_the_run_began_is_refused_by_name(run_folder):
+    assert start(run_folder, "--for", "0s").wait(60) == 0
+    (run_folder / "run.yaml").write_text(RUN.replace("hidden: [8]", "hidden: [9]"))
+    process = start(run_folder)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "learner.hidden changed since this run began" in errors
+    (run_folder / "run.yaml").write_text(RUN.replace("beads: 4", "beads: 8"))  # the simulator judges this one
+    assert start(run_folder, "--for", "0s").wait(60) == 0
