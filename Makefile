@@ -4,6 +4,8 @@ BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 export OMP_NUM_THREADS ?= 1
 
+NATIVE := setup.py $(wildcard kernels/csrc/*.?pp kernels/csrc/*.h)
+
 .PHONY: demo test check setup
 
 demo: .venv/run-installed
@@ -25,11 +27,11 @@ setup: .venv/test-installed
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Renkei needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
 
-.venv/run-installed: pyproject.toml constraints.txt | .venv/bin/python
-	@echo "installing into .venv (one or two minutes)"
+.venv/run-installed: pyproject.toml constraints.txt $(NATIVE) | .venv/bin/python
+	@echo "installing into .venv and compiling the kernels (two minutes)"
 	$(INSTALL) '.[trainer]'
 	@touch $@
 
-.venv/test-installed: pyproject.toml constraints.txt | .venv/run-installed
+.venv/test-installed: pyproject.toml constraints.txt $(NATIVE) | .venv/run-installed
 	$(INSTALL) '.[trainer,pyscf,test]'
 	@touch $@

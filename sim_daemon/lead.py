@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kernels import native
 from protocol import names, settings
 from protocol.activity import ActivityClock
 from protocol.channels import base as channels
@@ -62,14 +63,14 @@ def lead(world: World, orders: Orders) -> int:
         shutdown = Shutdown(orders.limit_s, epoch.fresh_controls)
         epoch.write_text(names.RESOLVED, settings.resolved(config))
         rank = _start_ranks(world, config, system, epoch, clock, orders.run, name)
-        _sign_in(epoch, world, rank, log, name)
+        _sign_in(store, epoch, world, rank, log, name)
         target = Target(
             system, lambda structures: world.share("label", structures, stride=config.machine.simulator.ranks_per_engine)
         )
         daemon = _build(world, config, target, store, epoch, clock, shutdown, log, rank, name)
         if orders.replay:
             other = Store(orders.replay)
-            daemon.recorded.append(replayed(other.ledger(f"sim/{name}"), str(orders.replay)))
+            daemon.recorded.append(replayed(other.ledger(epoch.role), str(orders.replay)))
             daemon.models.sources.append(lambda digest: other.find("train", digest))
         begin(daemon, target, world)
         if orders.steps is not None and daemon.chain is not None:
@@ -98,17 +99,24 @@ def _start_ranks(world: World, config: Config, system: System, epoch: Epoch, clo
     return rank
 
 
-def _sign_in(epoch: Epoch, world: World, rank: Rank, log: logging.Logger, name: str) -> None:
-    """The ledger's first row: what the bits of this epoch depend on beside run.yaml and the schedule."""
+def _sign_in(store: Store, epoch: Epoch, world: World, rank: Rank, log: logging.Logger, name: str) -> None:
+    """The ledger's first row: what the bits of this epoch depend on beside run.yaml and the schedule, and what of it is new."""
     versions = {
         "python": platform.python_version(),
         "numpy": np.__version__,
         "machine": platform.machine(),
+        "kernels": native.backend(),
         "engine": rank.fingerprint,
     }
     row = {"event": "start", "epoch": epoch.number, "ranks": world.size, "host": platform.node(), "pid": os.getpid()}
-    epoch.journal.append({**row, "versions": versions, "unix": time.time()}, durable=True)
-    log.info("simulator %s, epoch %d, %d rank(s)", name, epoch.number, world.size)
+    before = next((old["versions"] for old in reversed(store.all_rows(epoch.role)) if old.get("event") == "start"), versions)
+    changed = sorted(key for key in versions if before.get(key) != versions[key])
+    epoch.journal.append({**row, "versions": versions, "changed": changed, "unix": time.time()}, durable=True)
+    log.info("simulator %s, epoch %d, %d rank(s), kernels: %s", name, epoch.number, world.size, versions["kernels"])
+    if changed:
+        log.warning("another %s than the last start had: exact as before, but not the same bits", " and ".join(changed))
+    if versions["kernels"] == "numba":
+        log.warning("the compiled kernels are missing (no C++ compiler at installation?): the slower loops in Numba serve")
 
 
 def _build(
@@ -124,7 +132,7 @@ def _build(
     name: str,
 ) -> Daemon:
     science, machine, system = config.science, config.machine, target.system
-    channel = channels.load(machine.channel.name).build(machine.channel, store, f"sim/{name}", epoch)
+    channel = channels.load(machine.channel.name).build(machine.channel, store, epoch.role, epoch)
     models = Models(world, channel, system, rank.fingerprint, log)
     models.sources.append(lambda digest: store.find("train", digest))
     models.refuse = lambda packet, reason: epoch.quarantine(reason.encode(), f"weights-{packet.number:06d}.txt", reason)

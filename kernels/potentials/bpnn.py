@@ -32,6 +32,7 @@ from kernels.descriptors.base import Chebyshev, kinds
 from kernels.descriptors.numba_cpu import plan_of
 from kernels.jit import entry
 from kernels.moments import measure, push
+from kernels.native import Loops
 from kernels.neighborhood import fitting, gather, workspace
 from kernels.neighbors.base import Lattice, lattice
 from kernels.neighbors.numba_cpu import is_usable, search
@@ -92,6 +93,7 @@ class Bpnn:
     species: tuple[int, ...] = field(init=False)
     cutoff: float = field(init=False)
     _networks: Networks = field(init=False, repr=False)
+    _loops: Loops | None = field(init=False, repr=False, compare=False)  # None: in Numba
 
     def __post_init__(self) -> None:
         """Lay the parameters out for the kernels."""
@@ -99,6 +101,7 @@ class Bpnn:
         object.__setattr__(self, "species", model.descriptor.species)
         object.__setattr__(self, "cutoff", model.descriptor.radial_cutoff_A)
         object.__setattr__(self, "_networks", networks(model.layers, model.activation, model.mean, model.scale))
+        object.__setattr__(self, "_loops", compiled(model.descriptor, self._networks))
 
     def evaluate(self, positions: Array, numbers: Array, cell: Array, pbc: Array) -> Evaluation:
         """Energies and forces; stress where all three directions are periodic. Positions not finite give NaN.
@@ -109,11 +112,22 @@ class Bpnn:
         _check(np.zeros(positions.shape), (len(positions), len(numbers), 3), "positions")
         species = kinds(self.model.descriptor, numbers)
         box = lattice(cell, pbc)
-        raw, forces, virial = _evaluate(positions, species, box, plan_of(self.model.descriptor), self._networks)
+        if self._loops is None:
+            raw, forces, virial = _evaluate(positions, species, box, plan_of(self.model.descriptor), self._networks)
+        else:
+            raw, _, forces, virial = self._loops.energy(positions, numbers, cell, pbc)
         scale = float(self.model.energy_scale_eV)
         energy = scale * raw + float(np.sum(np.asarray(self.model.reference_eV)[species]))
         stress = -scale * virial / abs(np.linalg.det(box.vectors)) if box.periodic.all() else None
         return Evaluation(energy, scale * forces, stress)
+
+
+def compiled(descriptor: Chebyshev, net: Networks) -> Loops | None:
+    """The compiled kernels for a model, or None where they are not, or not made for it."""
+    try:
+        return Loops(descriptor, (net.activation, net.layers, net.sizes, net.begin, net.parameters, net.mean, net.scale))
+    except ValueError:
+        return None
 
 
 @entry

@@ -3,19 +3,24 @@ import csv
 import numpy as np
 import pytest
 
-from kernels.descriptors import numba_cpu, reference
+from kernels.descriptors import native, numba_cpu, reference
 from kernels.descriptors.base import Chebyshev
 
 OPEN = np.zeros((3, 3)), np.zeros(3, bool)
 FAMILIES = [("species_resolved", ()), ("species_resolved", (2, 1, 4)), ("species_weighted", ())]
-BACKENDS = [reference, numba_cpu]
+FAST = [pytest.param(numba_cpu, id="numba_cpu"), pytest.param(native, id="native", marks=pytest.mark.needs_compiled)]
+
+
+@pytest.fixture(params=FAST)
+def backend(request):
+    return request.param
 
 
 def chebyshev(family="species_resolved", powers=(), species=(8, 14, 1)):
     return Chebyshev(species, family, 7, 3.7, 5, 3.1, powers)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", [reference, *FAST])
 def test_golden_values_of_three_species(backend):
     descriptor = Chebyshev((1, 2, 3), "species_weighted", 2, 4.0, 1, 3.0)
     positions = np.array([[[0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 2.5]]])
@@ -25,7 +30,7 @@ def test_golden_values_of_three_species(backend):
     assert np.allclose(features[0, 0], golden, rtol=0, atol=2e-12)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", [reference, *FAST])
 def test_golden_values_of_titanium_oxide(backend):
     descriptor = Chebyshev((22, 8), "species_weighted", 20, 6.5, 6, 5.0)
     positions = np.array([[[0, 0, 0], [1.9, 0.1, -0.2], [-0.3, 2.0, 0.4], [0.5, -0.6, 2.8]]])
@@ -50,7 +55,7 @@ def test_golden_values_of_titanium_oxide(backend):
         ("aucu_features_r12c6.0_a6c4.0.csv", "aucu.xyz", (79, 29), (12, 6.0, 6, 4.0)),
     ],
 )
-def test_features_of_aenet(aenet_reference, table, structure, species, orders):
+def test_features_of_aenet(backend, aenet_reference, table, structure, species, orders):
     if aenet_reference is None:
         return  # the header of the test run says so
     from ase.io import read
@@ -59,43 +64,43 @@ def test_features_of_aenet(aenet_reference, table, structure, species, orders):
     with (aenet_reference / table).open() as lines:
         want = np.array(list(csv.reader(lines)), dtype=float)
     descriptor = Chebyshev(species, "species_weighted", *orders)
-    features = numba_cpu.values(descriptor, atoms.positions[None], atoms.numbers, atoms.cell.array, atoms.pbc)
+    features = backend.values(descriptor, atoms.positions[None], atoms.numbers, atoms.cell.array, atoms.pbc)
     assert want.shape == features[0].shape
     assert np.allclose(features[0], want, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(("family", "powers"), FAMILIES)
-def test_same_numbers_as_the_reference(silica, family, powers):
+def test_same_numbers_as_the_reference(backend, silica, family, powers):
     positions, numbers, cell, pbc = silica
     descriptor, rng = chebyshev(family, powers), np.random.default_rng(11)
     batch = positions[:1], numbers, cell, pbc
     gradient, direction = rng.normal(size=(1, 6, descriptor.length)), rng.normal(size=(1, 6, 3))
-    assert np.allclose(numba_cpu.values(descriptor, *batch), reference.values(descriptor, *batch), rtol=1e-10, atol=1e-12)
+    assert np.allclose(backend.values(descriptor, *batch), reference.values(descriptor, *batch), rtol=1e-10, atol=1e-12)
     for mine, theirs in zip(
-        numba_cpu.pull_back(descriptor, *batch, gradient), reference.pull_back(descriptor, *batch, gradient), strict=True
+        backend.pull_back(descriptor, *batch, gradient), reference.pull_back(descriptor, *batch, gradient), strict=True
     ):
         assert np.allclose(mine, theirs, rtol=1e-10, atol=1e-11)
-    mine = numba_cpu.push_forward(descriptor, *batch, direction)
+    mine = backend.push_forward(descriptor, *batch, direction)
     assert np.allclose(mine, reference.push_forward(descriptor, *batch, direction), rtol=1e-10, atol=1e-11)
 
 
 @pytest.mark.parametrize(("family", "powers"), FAMILIES)
-def test_the_products_are_transposes(silica, family, powers):
+def test_the_products_are_transposes(backend, silica, family, powers):
     positions, numbers, cell, pbc = silica
     descriptor, rng = chebyshev(family, powers), np.random.default_rng(12)
     gradient, direction = rng.normal(size=(3, 6, descriptor.length)), rng.normal(size=positions.shape)
-    pushed = numba_cpu.push_forward(descriptor, positions, numbers, cell, pbc, direction)
-    forces, _ = numba_cpu.pull_back(descriptor, positions, numbers, cell, pbc, gradient)
+    pushed = backend.push_forward(descriptor, positions, numbers, cell, pbc, direction)
+    forces, _ = backend.pull_back(descriptor, positions, numbers, cell, pbc, gradient)
     assert np.vdot(gradient, pushed) == pytest.approx(-np.vdot(forces, direction), rel=1e-12)
 
 
-def test_many_neighbours_need_several_blocks():
+def test_many_neighbours_need_several_blocks(backend):
     """A cluster of 40 atoms has 741 triplets at each, more than one block holds."""
     rng = np.random.default_rng(4)
     positions = rng.uniform(0, 2.4, (1, 40, 3))
     descriptor = Chebyshev((1, 2), "species_resolved", 2, 5.0, 3, 5.0)
     numbers = rng.choice([1, 2], 40)
-    features = numba_cpu.values(descriptor, positions, numbers, *OPEN)
+    features = backend.values(descriptor, positions, numbers, *OPEN)
     vectors = np.delete(positions[0], 7, axis=0) - positions[0, 7]
     vectors = vectors[np.delete(numbers, 7) == 2]
     distance = np.linalg.norm(vectors, axis=1)
@@ -106,35 +111,35 @@ def test_many_neighbours_need_several_blocks():
     assert np.allclose(features[0, 7, 6 + 8 : 6 + 12], by_hand, rtol=1e-12)
     direction = rng.normal(size=positions.shape)
     gradient = rng.normal(size=features.shape)
-    pushed = numba_cpu.push_forward(descriptor, positions, numbers, *OPEN, direction)
-    quotient = numba_cpu.values(descriptor, positions + 1e-6 * direction, numbers, *OPEN)
-    quotient -= numba_cpu.values(descriptor, positions - 1e-6 * direction, numbers, *OPEN)
+    pushed = backend.push_forward(descriptor, positions, numbers, *OPEN, direction)
+    quotient = backend.values(descriptor, positions + 1e-6 * direction, numbers, *OPEN)
+    quotient -= backend.values(descriptor, positions - 1e-6 * direction, numbers, *OPEN)
     assert np.vdot(gradient, pushed) == pytest.approx(np.vdot(gradient, quotient) / 2e-6, rel=1e-6)
-    forces, _ = numba_cpu.pull_back(descriptor, positions, numbers, *OPEN, gradient)
+    forces, _ = backend.pull_back(descriptor, positions, numbers, *OPEN, gradient)
     assert np.vdot(gradient, pushed) == pytest.approx(-np.vdot(forces, direction), rel=1e-11)
 
 
 @pytest.mark.parametrize(("family", "powers"), FAMILIES)
-def test_value_and_first_derivative_vanish_at_the_cutoffs(family, powers):
+def test_value_and_first_derivative_vanish_at_the_cutoffs(backend, family, powers):
     """An atom that crosses a cut-off at speed 1 changes the features by (pi h / 2R)^2 at a distance h, and no faster."""
     descriptor, numbers = chebyshev(family, powers, (8, 1)), np.array([8, 1, 1])
     for radius in (3.7, 3.1):
         place = np.array([[[0, 0, 0], [0, 0.9, 0], [0, 0, radius]]])
         speed = np.array([[[0, 0, 0], [0, 0, 0], [0, 0, 1.0]]])
         for h in (1e-4, 1e-6):
-            inside, outside = (numba_cpu.values(descriptor, place + sign * h * speed, numbers, *OPEN) for sign in (-1, 1))
-            slopes = [numba_cpu.push_forward(descriptor, place + sign * h * speed, numbers, *OPEN, speed) for sign in (-1, 1)]
+            inside, outside = (backend.values(descriptor, place + sign * h * speed, numbers, *OPEN) for sign in (-1, 1))
+            slopes = [backend.push_forward(descriptor, place + sign * h * speed, numbers, *OPEN, speed) for sign in (-1, 1)]
             smooth = 2 * h * np.abs(np.stack(slopes)).max()
             assert np.abs(inside - outside).max() <= smooth + 20 * h * h
             assert np.abs(slopes[0] - slopes[1]).max() < 200 * h
-    alone = numba_cpu.values(descriptor, np.array([[[0, 0, 0], [0, 0, 3.7]]]), numbers[:2], *OPEN)
+    alone = backend.values(descriptor, np.array([[[0, 0, 0], [0, 0, 3.7]]]), numbers[:2], *OPEN)
     assert np.abs(alone).max() < 1e-15
 
 
-def test_species_order_matters_in_the_weighted_family(silica):
+def test_species_order_matters_in_the_weighted_family(backend, silica):
     positions, numbers, cell, pbc = silica
     one, other = (
-        numba_cpu.values(chebyshev("species_weighted", (), species), positions, numbers, cell, pbc)
+        backend.values(chebyshev("species_weighted", (), species), positions, numbers, cell, pbc)
         for species in ((8, 14, 1), (14, 8, 1))
     )
     half = one.shape[2] // 2
@@ -142,52 +147,52 @@ def test_species_order_matters_in_the_weighted_family(silica):
     assert np.abs(one[..., half:] - other[..., half:]).max() > 0.1
 
 
-def test_bits_do_not_depend_on_the_batch(silica):
+def test_bits_do_not_depend_on_the_batch(backend, silica):
     positions, numbers, cell, pbc = silica
     descriptor, rng = chebyshev(), np.random.default_rng(13)
     gradient, direction = rng.normal(size=(3, 6, descriptor.length)), rng.normal(size=positions.shape)
     together = (
-        numba_cpu.values(descriptor, positions, numbers, cell, pbc),
-        *numba_cpu.pull_back(descriptor, positions, numbers, cell, pbc, gradient),
-        numba_cpu.push_forward(descriptor, positions, numbers, cell, pbc, direction),
+        backend.values(descriptor, positions, numbers, cell, pbc),
+        *backend.pull_back(descriptor, positions, numbers, cell, pbc, gradient),
+        backend.push_forward(descriptor, positions, numbers, cell, pbc, direction),
     )
     for b in reversed(range(3)):
         one = slice(b, b + 1)
         alone = (
-            numba_cpu.values(descriptor, positions[one], numbers, cell, pbc),
-            *numba_cpu.pull_back(descriptor, positions[one], numbers, cell, pbc, gradient[one]),
-            numba_cpu.push_forward(descriptor, positions[one], numbers, cell, pbc, direction[one]),
+            backend.values(descriptor, positions[one], numbers, cell, pbc),
+            *backend.pull_back(descriptor, positions[one], numbers, cell, pbc, gradient[one]),
+            backend.push_forward(descriptor, positions[one], numbers, cell, pbc, direction[one]),
         )
         assert all(np.array_equal(many[b], few[0]) for many, few in zip(together, alone, strict=True))
 
 
-def test_positions_that_are_not_finite_give_nan_and_spoil_nothing_else(silica):
+def test_positions_that_are_not_finite_give_nan_and_spoil_nothing_else(backend, silica):
     positions, numbers, cell, pbc = silica
     descriptor, broken = chebyshev(), positions.copy()
     broken[1, 2, 0] = np.nan
-    features = numba_cpu.values(descriptor, broken, numbers, cell, pbc)
+    features = backend.values(descriptor, broken, numbers, cell, pbc)
     assert np.isnan(features[1]).all()
-    assert np.array_equal(features[[0, 2]], numba_cpu.values(descriptor, positions, numbers, cell, pbc)[[0, 2]])
-    forces, virial = numba_cpu.pull_back(descriptor, broken, numbers, cell, pbc, np.ones_like(features))
+    assert np.array_equal(features[[0, 2]], backend.values(descriptor, positions, numbers, cell, pbc)[[0, 2]])
+    forces, virial = backend.pull_back(descriptor, broken, numbers, cell, pbc, np.ones_like(features))
     assert np.isnan(forces[1]).all()
     assert np.isnan(virial[1]).all()
-    assert np.isnan(numba_cpu.push_forward(descriptor, broken, numbers, cell, pbc, positions)[1]).all()
+    assert np.isnan(backend.push_forward(descriptor, broken, numbers, cell, pbc, positions)[1]).all()
 
 
-def test_wrong_shapes_and_species_are_refused(silica):
+def test_wrong_shapes_and_species_are_refused(backend, silica):
     positions, numbers, cell, pbc = silica
     with pytest.raises(ValueError, match="gradient has shape"):
-        numba_cpu.pull_back(chebyshev(), positions, numbers, cell, pbc, np.zeros((3, 6, 2)))
+        backend.pull_back(chebyshev(), positions, numbers, cell, pbc, np.zeros((3, 6, 2)))
     with pytest.raises(ValueError, match="direction has shape"):
-        numba_cpu.push_forward(chebyshev(), positions, numbers, cell, pbc, np.zeros((3, 5, 3)))
+        backend.push_forward(chebyshev(), positions, numbers, cell, pbc, np.zeros((3, 5, 3)))
     with pytest.raises(ValueError, match=r"\[14\]"):
-        numba_cpu.values(chebyshev(species=(8, 1)), positions, numbers, cell, pbc)
+        backend.values(chebyshev(species=(8, 1)), positions, numbers, cell, pbc)
 
 
-def test_arguments_may_be_read_only_and_strided(silica):
+def test_arguments_may_be_read_only_and_strided(backend, silica):
     positions, numbers, cell, pbc = silica
     frozen = np.repeat(positions, 2, axis=0)[::2]
     for array in (frozen, cell, pbc, numbers):
         array.setflags(write=False)
-    plain = numba_cpu.values(chebyshev(), positions, numbers, cell, pbc)
-    assert np.array_equal(numba_cpu.values(chebyshev(), frozen, numbers, cell, pbc), plain)
+    plain = backend.values(chebyshev(), positions, numbers, cell, pbc)
+    assert np.array_equal(backend.values(chebyshev(), frozen, numbers, cell, pbc), plain)

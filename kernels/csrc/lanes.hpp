@@ -1,0 +1,109 @@
+// Vectors of the compiler (GCC and Clang), as wide as the instruction set has them.
+#pragma once
+
+#include <cstddef>
+#include <cstdlib>
+#include <new>
+
+#define RENKEI_INLINE __attribute__((always_inline))
+
+#if defined(__AVX512F__) || (defined(__ARM_FEATURE_SVE_BITS) && __ARM_FEATURE_SVE_BITS == 512)
+#define RENKEI_VECTOR_BYTES 64
+#elif defined(__AVX__)
+#define RENKEI_VECTOR_BYTES 32
+#else
+#define RENKEI_VECTOR_BYTES 16
+#endif
+
+template <class T> struct LaneInteger;
+template <> struct LaneInteger<float> { typedef int type; };
+template <> struct LaneInteger<double> { typedef long long type; };
+
+template <class T> struct Lanes {
+    static constexpr int width = RENKEI_VECTOR_BYTES / sizeof(T);
+    typedef typename LaneInteger<T>::type Integer;
+    typedef T Vector __attribute__((vector_size(RENKEI_VECTOR_BYTES)));
+    typedef Integer Mask __attribute__((vector_size(RENKEI_VECTOR_BYTES)));
+    typedef T Loose __attribute__((vector_size(RENKEI_VECTOR_BYTES), aligned(alignof(T)), may_alias));
+
+    static Vector load(const T *from) { return *reinterpret_cast<const Loose *>(from); }
+    static void store(T *to, Vector value) { *reinterpret_cast<Loose *>(to) = value; }
+
+    static Vector all(T value) { return Vector{} + value; }
+
+    // lanes low .. high - 1, zero in the others
+    static Vector between(Vector value, int low, int high) {
+        Mask number;
+        for (int lane = 0; lane < width; lane++) number[lane] = lane;
+        return (number >= Integer(low)) & (number < Integer(high)) ? value : Vector{};
+    }
+};
+
+// [a0 + a1, a2 + a3, ..., b0 + b1, ...]
+template <class T> static inline typename Lanes<T>::Vector add_neighbors(typename Lanes<T>::Vector a, typename Lanes<T>::Vector b) {
+    typename Lanes<T>::Mask even, odd;
+    for (int lane = 0; lane < Lanes<T>::width; lane++) {
+        even[lane] = 2 * lane;
+        odd[lane] = 2 * lane + 1;
+    }
+#if defined(__clang__)
+    typename Lanes<T>::Vector first, second;
+    for (int lane = 0; lane < Lanes<T>::width; lane++) {
+        first[lane] = 2 * lane < Lanes<T>::width ? a[2 * lane] : b[2 * lane - Lanes<T>::width];
+        second[lane] = 2 * lane < Lanes<T>::width ? a[2 * lane + 1] : b[2 * lane + 1 - Lanes<T>::width];
+    }
+    return first + second;
+#else
+    return __builtin_shuffle(a, b, even) + __builtin_shuffle(a, b, odd);
+#endif
+}
+
+// sums[k] = sum over the lanes of values[k]; both have room for a multiple of the width; values are overwritten
+template <class T> static inline void sum_lanes(typename Lanes<T>::Vector *values, int count, T *sums) {
+    constexpr int width = Lanes<T>::width;
+    for (int k = 0; k < count; k += width) {
+        for (int left = width; left > 1; left /= 2)
+            for (int pair = 0; pair < left / 2; pair++)
+                values[k + pair] = add_neighbors<T>(values[k + 2 * pair], values[k + 2 * pair + 1]);
+        Lanes<T>::store(sums + k, values[k]);
+    }
+}
+
+// the sums over the lanes of four values
+template <class T> static inline void sum_four(const typename Lanes<T>::Vector (&values)[4], T (&sums)[4]) {
+    typename Lanes<T>::Vector low = add_neighbors<T>(values[0], values[1]), high = add_neighbors<T>(values[2], values[3]);
+    if constexpr (Lanes<T>::width == 2) {
+        sums[0] = low[0], sums[1] = low[1], sums[2] = high[0], sums[3] = high[1];
+    } else {
+        typename Lanes<T>::Vector all = add_neighbors<T>(low, high);
+        for (int left = Lanes<T>::width; left > 4; left /= 2) all = add_neighbors<T>(all, all);
+        for (int k = 0; k < 4; k++) sums[k] = all[k];
+    }
+}
+
+template <class T> static constexpr int rounded(int count) {
+    return (count + Lanes<T>::width - 1) / Lanes<T>::width * Lanes<T>::width;
+}
+
+// An aligned array that grows and forgets. Freed by its owner.
+template <class T> struct Room {
+    T *data = nullptr;
+    size_t size = 0;
+
+    Room() = default;
+    Room(const Room &) = delete;
+    Room &operator=(const Room &) = delete;
+    ~Room() { std::free(data); }
+
+    void need(size_t count) {
+        if (count <= size) return;
+        std::free(data);
+        data = nullptr;
+        size = 0;
+        size_t wanted = count + count / 2;
+        data = static_cast<T *>(std::aligned_alloc(64, (wanted * sizeof(T) + 63) / 64 * 64));
+        if (!data) throw std::bad_alloc();
+        size = wanted;
+    }
+    T &operator[](size_t place) { return data[place]; }
+};

@@ -1,0 +1,141 @@
+// One dense network per species: value and gradient of one atom.
+#pragma once
+
+#include <cmath>
+#include <vector>
+
+#include "lanes.hpp"
+#include "renkei_kernels.h"
+
+// e^y to a few last bits, y clamped; without a call, so that loops over it become vector code.
+template <class T> static inline T exponential(T y) {
+    constexpr bool single = sizeof(T) == 4;
+    constexpr T bound = single ? T(87) : T(700);
+    y = y < -bound ? -bound : y > bound ? bound : y;
+    T whole = std::floor(y * T(1.4426950408889634) + T(0.5));
+    T r = y - whole * T(single ? 0.693359375 : 0.6931471803691238);
+    r -= whole * T(single ? -2.12194440e-4 : 1.9082149292705877e-10);
+    T series = 1;
+    for (int n = single ? 7 : 13; n > 0; n--) series = 1 + r * series * T(1.0 / n);
+    typename LaneInteger<T>::type bits = (typename LaneInteger<T>::type(whole) + (single ? 127 : 1023)) << (single ? 23 : 52);
+    T power;
+    __builtin_memcpy(&power, &bits, sizeof power);
+    return series * power;
+}
+
+template <class T> struct Layer {
+    int in, out, in_room, out_room;  // room: rounded up to the vectors
+    std::vector<T> forward;          // (in, out_room)
+    std::vector<T> backward;         // (out, in_room)
+    std::vector<T> bias;             // (out_room)
+};
+
+template <class T> struct Network {
+    int activation = 0;
+    std::vector<Layer<T>> layers;
+    std::vector<T> mean, scale;  // (F)
+
+    void take(const renkei_networks &from, int species, int length) {
+        activation = from.activation;
+        mean.assign(from.mean + species * length, from.mean + (species + 1) * length);
+        scale.assign(from.scale + species * length, from.scale + (species + 1) * length);
+        const double *at = from.parameters + from.begin[species];
+        const int32_t *sizes = from.sizes + species * (from.depth + 1);
+        for (int l = 0; l < from.layers[species]; l++) {
+            Layer<T> layer{sizes[l], sizes[l + 1], rounded<T>(sizes[l]), rounded<T>(sizes[l + 1]), {}, {}, {}};
+            layer.forward.assign(size_t(layer.in) * layer.out_room, T(0));
+            layer.backward.assign(size_t(layer.out) * layer.in_room, T(0));
+            layer.bias.assign(layer.out_room, T(0));
+            for (int o = 0; o < layer.out; o++) {
+                for (int k = 0; k < layer.in; k++) {
+                    T weight = T(at[size_t(o) * layer.in + k]);
+                    layer.forward[size_t(k) * layer.out_room + o] = weight;
+                    layer.backward[size_t(o) * layer.in_room + k] = weight;
+                }
+                layer.bias[o] = T(at[size_t(layer.out) * layer.in + o]);
+            }
+            at += size_t(layer.out) * (layer.in + 1);
+            layers.push_back(std::move(layer));
+        }
+    }
+
+    int widest() const {
+        int most = 0;
+        for (const Layer<T> &layer : layers) most = std::max(most, std::max(layer.in_room, layer.out_room));
+        return most;
+    }
+
+    // features are scaled in place and replaced by the derivative. nodes, slopes: (layers + 1, widest) scratch.
+    double value_and_gradient(T *features, T *nodes, T *slopes, int widest) const {
+        int length = int(mean.size()), depth = int(layers.size());
+        for (int k = 0; k < length; k++) nodes[k] = (features[k] - mean[k]) * scale[k];
+        for (int l = 0; l < depth; l++) {
+            T *out = nodes + (l + 1) * widest;
+            multiply(layers[l].forward.data(), layers[l].bias.data(), nodes + l * widest, layers[l].in, layers[l].out_room, out);
+            if (l < depth - 1) activate(out, slopes + (l + 1) * widest, layers[l].out_room);
+        }
+        double value = double(nodes[depth * widest]);
+        T *by = slopes + depth * widest;
+        by[0] = 1;
+        for (int l = depth - 1; l >= 0; l--) {
+            T *target = nodes + l * widest;
+            multiply(layers[l].backward.data(), nullptr, slopes + (l + 1) * widest, layers[l].out, layers[l].in_room, target);
+            if (l > 0)
+                for (int k = 0; k < layers[l].in; k++) slopes[l * widest + k] *= target[k];
+        }
+        for (int k = 0; k < length; k++) features[k] = nodes[k] * scale[k];
+        return value;
+    }
+
+  private:
+    // out (multiple of the width) = bias + sum_k in[k] * rows[k]
+    static void multiply(const T *rows, const T *bias, const T *in, int count, int room, T *out) {
+        typedef typename Lanes<T>::Vector V;
+        constexpr int width = Lanes<T>::width;
+        int o = 0;
+        for (; o + 4 * width <= room; o += 4 * width) block<4>(rows + o, bias ? bias + o : nullptr, in, count, room, out + o);
+        for (; o + 2 * width <= room; o += 2 * width) block<2>(rows + o, bias ? bias + o : nullptr, in, count, room, out + o);
+        for (; o < room; o += width) block<1>(rows + o, bias ? bias + o : nullptr, in, count, room, out + o);
+        (void)sizeof(V);
+    }
+
+    template <int B> static inline void block(const T *rows, const T *bias, const T *in, int count, int room, T *out) {
+        typedef typename Lanes<T>::Vector V;
+        constexpr int width = Lanes<T>::width, ways = B == 4 ? 2 : 4;  // independent sums hide the latency
+        V sum[ways][B];
+        for (int w = 0; w < ways; w++)
+            for (int b = 0; b < B; b++) sum[w][b] = w == 0 && bias ? Lanes<T>::load(bias + b * width) : V{};
+        int k = 0;
+        for (; k + ways <= count; k += ways)
+            for (int w = 0; w < ways; w++)
+                for (int b = 0; b < B; b++) sum[w][b] += in[k + w] * Lanes<T>::load(rows + size_t(k + w) * room + b * width);
+        for (; k < count; k++)
+            for (int b = 0; b < B; b++) sum[0][b] += in[k] * Lanes<T>::load(rows + size_t(k) * room + b * width);
+        for (int b = 0; b < B; b++) {
+            V total = sum[0][b];
+            for (int w = 1; w < ways; w++) total += sum[w][b];
+            Lanes<T>::store(out + b * width, total);
+        }
+    }
+
+    void activate(T *nodes, T *slopes, int count) const {
+        switch (activation) {
+            case 1:
+                for (int k = 0; k < count; k++) {
+                    T t = 1 - 2 / (exponential(2 * nodes[k]) + 1);
+                    nodes[k] = t;
+                    slopes[k] = 1 - t * t;
+                }
+                break;
+            case 2:
+                for (int k = 0; k < count; k++) {
+                    T t = 1 / (1 + exponential(-nodes[k]));
+                    nodes[k] = t;
+                    slopes[k] = t * (1 - t);
+                }
+                break;
+            default:
+                for (int k = 0; k < count; k++) slopes[k] = 1;
+        }
+    }
+};

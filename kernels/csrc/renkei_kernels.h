@@ -1,0 +1,76 @@
+/* The C interface of the compiled kernels. Arrays are C-contiguous; lengths in A, energies in the network's unit.
+ *
+ * One source is compiled for several instruction sets; kernels/native.py loads the best one that the processor has.
+ * A structure gets the same bits in any batch, with any number of threads, and whether its list of neighbours is new or kept.
+ * Positions that are not finite give NaN for that structure.
+ */
+#ifndef RENKEI_KERNELS_H
+#define RENKEI_KERNELS_H
+
+#include <stdint.h>
+
+#define RENKEI_INTERFACE 1
+
+#define RENKEI_API __attribute__((visibility("default")))
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A descriptor: kernels/descriptors/base.py says what the numbers mean. */
+typedef struct {
+    int32_t species, radial_terms, angular_terms, powers, radial_channels, angular_channels, length;
+    double radial_cutoff, angular_cutoff;
+    const int32_t *power;         /* (powers) of the angular cut-off product */
+    const double *radial_mix;     /* (radial_channels, species) */
+    const double *angular_mix;    /* (angular_channels, species (species + 1) / 2) */
+    const int32_t *radial_place;  /* (radial_channels) first feature of a channel */
+    const int32_t *angular_place; /* (powers, angular_channels) */
+} renkei_plan;
+
+/* One dense network per species; all layers but the last have the activation (0 linear, 1 tanh, 2 sigmoid). */
+typedef struct {
+    int32_t activation, depth;
+    const int32_t *layers;    /* (species) */
+    const int32_t *sizes;     /* (species, depth + 1) */
+    const int64_t *begin;     /* (species) first parameter */
+    const double *parameters; /* of each layer: matrix (out, in), then bias (out) */
+    const double *mean, *scale; /* (species, length) */
+} renkei_networks;
+
+/* Structures that differ in their positions alone. */
+typedef struct {
+    int64_t structures, atoms;
+    const double *positions; /* (structures, atoms, 3) */
+    const int32_t *kinds;    /* (atoms) places in the list of species */
+    double vectors[9], inverse[9], heights[3];
+    int32_t periodic[3];
+} renkei_system;
+
+typedef struct renkei_model renkei_model; /* a descriptor, with networks or without, laid out for the loops */
+typedef struct renkei_list renkei_list;   /* neighbours of the last system that was given, with a skin */
+
+RENKEI_API int32_t renkei_interface(void);
+RENKEI_API const char *renkei_instructions(void);  /* what this object was compiled for */
+RENKEI_API int32_t renkei_runs_here(void);         /* whether the processor has it */
+
+/* networks may be NULL. single: features and derivatives in float32. NULL if the orders are beyond what the loops are made for. */
+RENKEI_API renkei_model *renkei_model_new(const renkei_plan *plan, const renkei_networks *networks, int32_t single);
+RENKEI_API void renkei_model_free(renkei_model *model);
+RENKEI_API renkei_list *renkei_list_new(void);
+RENKEI_API void renkei_list_free(renkei_list *list);
+
+/* All return 0, or 1 if memory ran out. atomic (structures, atoms) may be NULL. */
+RENKEI_API int32_t renkei_energy(const renkei_model *model, renkei_list *list, const renkei_system *system, int32_t threads,
+                      double *energy, double *atomic, double *forces, double *virial);
+RENKEI_API int32_t renkei_values(const renkei_model *model, renkei_list *list, const renkei_system *system, int32_t threads,
+                      double *features);
+RENKEI_API int32_t renkei_pull_back(const renkei_model *model, renkei_list *list, const renkei_system *system, int32_t threads,
+                         const double *gradient, double *forces, double *virial);
+RENKEI_API int32_t renkei_push_forward(const renkei_model *model, renkei_list *list, const renkei_system *system, int32_t threads,
+                            const double *direction, double *change);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,216 @@
+"""The compiled kernels (csrc/) through ctypes, where they were built and the processor has what they need.
+
+`library()` is None if not: then the loops in Numba serve, the same numbers to rounding. RENKEI_KERNELS=numba (or the name of an
+instruction set) in the environment asks for one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+from ctypes import POINTER, Structure, byref, c_double, c_int32, c_int64, c_void_p
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kernels.arrays import Array
+from kernels.descriptors.base import Chebyshev, kinds
+from kernels.neighbors.base import lattice
+
+INTERFACE = 1  # of renkei_kernels.h
+FOLDER = Path(__file__).parent / "csrc"
+INSTRUCTIONS = {"x86_64": ("avx512", "avx2", "sse2"), "aarch64": ("sve512", "neon")}  # best first; others: generic
+
+
+class _Plan(Structure):
+    _fields_ = [
+        *((name, c_int32) for name in ("species", "radial_terms", "angular_terms", "powers", "radial_channels")),
+        *((name, c_int32) for name in ("angular_channels", "length")),
+        *((name, c_double) for name in ("radial_cutoff", "angular_cutoff")),
+        *((name, c_void_p) for name in ("power", "radial_mix", "angular_mix", "radial_place", "angular_place")),
+    ]
+
+
+class _Networks(Structure):
+    _fields_ = [
+        *((name, c_int32) for name in ("activation", "depth")),
+        *((name, c_void_p) for name in ("layers", "sizes", "begin", "parameters", "mean", "scale")),
+    ]
+
+
+class _System(Structure):
+    _fields_ = [
+        *((name, c_int64) for name in ("structures", "atoms")),
+        *((name, c_void_p) for name in ("positions", "kinds")),
+        ("vectors", c_double * 9),
+        ("inverse", c_double * 9),
+        ("heights", c_double * 3),
+        ("periodic", c_int32 * 3),
+    ]
+
+
+def _open(path: Path) -> ctypes.CDLL | None:
+    """A library that fits this processor and this interface, or None."""
+    try:
+        library = ctypes.CDLL(str(path))
+        if library.renkei_interface() != INTERFACE or not library.renkei_runs_here():
+            return None
+    except (OSError, AttributeError):  # absent, of another system, or cut short
+        return None
+    library.renkei_instructions.restype = ctypes.c_char_p
+    library.renkei_model_new.argtypes = [POINTER(_Plan), POINTER(_Networks), c_int32]
+    library.renkei_model_new.restype = library.renkei_list_new.restype = c_void_p
+    library.renkei_model_free.argtypes = library.renkei_list_free.argtypes = [c_void_p]
+    for name, arrays in (("energy", 4), ("values", 1), ("pull_back", 3), ("push_forward", 2)):
+        function = getattr(library, f"renkei_{name}")
+        function.argtypes = [c_void_p, c_void_p, POINTER(_System), c_int32, *[c_void_p] * arrays]
+    return library
+
+
+@lru_cache(maxsize=1)
+def library() -> Any:
+    """The best library for this processor, or None."""
+    known = INSTRUCTIONS.get(platform.machine(), ("generic",))
+    wanted = os.environ.get("RENKEI_KERNELS", "")
+    names = [name for name in known if wanted in ("", name)]
+    return next((found for name in names if (found := _open(FOLDER / f"{name}.so")) is not None), None)
+
+
+def backend() -> str:
+    """Which loops serve here: an instruction set, or "numba". The bits of a chain depend on it."""
+    found = library()
+    return "numba" if found is None else found.renkei_instructions().decode()
+
+
+def threads() -> int:
+    """Threads of one call: OMP_NUM_THREADS, or 1."""
+    told = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    return int(told) if told.isdecimal() and int(told) > 0 else 1
+
+
+def _address(array: Array | None) -> int | None:
+    return None if array is None else array.ctypes.data
+
+
+@dataclass
+class Loops:
+    """A descriptor, and networks if there are some, as the compiled loops take them; with a list of neighbours of its own.
+
+    Calls of one object must not overlap in time. networks: (activation, layers (S,), sizes (S, depth + 1), begin (S,),
+    parameters, mean (S, F), scale (S, F)). Raises ValueError where the orders are beyond the compiled loops.
+    """
+
+    descriptor: Chebyshev
+    networks: tuple[int, Array, Array, Array, Array, Array, Array] | None = None
+    single: bool = False  # features in float32
+    _library: Any = field(init=False, repr=False)
+    _model: int = field(init=False, repr=False)
+    _list: int = field(init=False, repr=False)
+    _last: Any = field(init=False, repr=False, default=(None, None))  # the last system: key and (structure, species)
+
+    def __post_init__(self) -> None:
+        """Lay everything out on the other side."""
+        self._library = library()
+        if self._library is None:
+            raise ValueError("the compiled kernels are not here")
+        d, (radial_mix, angular_mix), (radial_place, angular_place) = (
+            self.descriptor,
+            self.descriptor.mixing,
+            self.descriptor.places,
+        )
+        integers = [np.ascontiguousarray(array, np.int32) for array in (d.powers, radial_place, angular_place)]
+        reals = [np.ascontiguousarray(array, np.float64) for array in (radial_mix, angular_mix)]
+        plan = _Plan(
+            len(d.species),
+            d.radial_order + 1,
+            d.angular_order + 1,
+            len(d.powers),
+            len(radial_mix),
+            len(angular_mix),
+            d.length,
+            d.radial_cutoff_A,
+            d.angular_cutoff_A,
+            _address(integers[0]),
+            _address(reals[0]),
+            _address(reals[1]),
+            _address(integers[1]),
+            _address(integers[2]),
+        )
+        networks = None
+        if self.networks is not None:
+            activation, *arrays = self.networks
+            kind = (np.int32, np.int32, np.int64, np.float64, np.float64, np.float64)
+            held = [np.ascontiguousarray(array, dtype) for array, dtype in zip(arrays, kind, strict=True)]
+            networks = _Networks(activation, held[1].shape[1] - 1, *(_address(array) for array in held))
+        self._model = self._library.renkei_model_new(byref(plan), None if networks is None else byref(networks), self.single)
+        self._list = self._library.renkei_list_new()
+        if not self._model or not self._list:
+            raise ValueError(f"the compiled loops are not made for {d}")
+
+    def __del__(self) -> None:
+        """Give the memory back."""
+        if getattr(self, "_model", None):
+            self._library.renkei_model_free(self._model)
+        if getattr(self, "_list", None):
+            self._library.renkei_list_free(self._list)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Loops:
+        """Another one with a list of its own."""
+        return Loops(self.descriptor, self.networks, self.single)
+
+    def energy(self, positions: Array, numbers: Array, cell: Array, pbc: Array) -> tuple[Array, Array, Array, Array]:
+        """Sums of the networks' outputs (B,), those of the atoms (B, N), forces (B, N, 3) and virial (B, 3, 3)."""
+        batch, atoms = positions.shape[:2]
+        results = np.empty(batch), np.empty((batch, atoms)), np.empty((batch, atoms, 3)), np.empty((batch, 3, 3))
+        self._call("energy", positions, numbers, cell, pbc, *results)
+        return results
+
+    def values(self, positions: Array, numbers: Array, cell: Array, pbc: Array) -> Array:
+        """Features (B, N, F)."""
+        result = np.empty((*positions.shape[:2], self.descriptor.length))
+        self._call("values", positions, numbers, cell, pbc, result)
+        return result
+
+    def pull_back(self, positions: Array, numbers: Array, cell: Array, pbc: Array, gradient: Array) -> tuple[Array, Array]:
+        """Forces (B, N, 3) and virial (B, 3, 3) for dE/dG (B, N, F)."""
+        forces, virial = np.empty(positions.shape), np.empty((len(positions), 3, 3))
+        gradient = _shaped(gradient, (*positions.shape[:2], self.descriptor.length), "gradient")
+        self._call("pull_back", positions, numbers, cell, pbc, gradient, forces, virial)
+        return forces, virial
+
+    def push_forward(self, positions: Array, numbers: Array, cell: Array, pbc: Array, direction: Array) -> Array:
+        """Change of the features (B, N, F) along a direction (B, N, 3)."""
+        change = np.empty((*positions.shape[:2], self.descriptor.length))
+        direction = _shaped(direction, positions.shape, "direction")
+        self._call("push_forward", positions, numbers, cell, pbc, direction, change)
+        return change
+
+    def _call(self, name: str, positions: Array, numbers: Array, cell: Array, pbc: Array, *arrays: Array) -> None:
+        system, species = self._box(numbers, cell, pbc)
+        positions = _shaped(positions, (len(positions), len(species), 3), "positions")
+        system.structures, system.atoms, system.positions = len(positions), len(species), _address(positions)
+        function = getattr(self._library, f"renkei_{name}")
+        if function(self._model, self._list, byref(system), threads(), *(_address(array) for array in arrays)):
+            raise MemoryError(f"no memory for {positions.shape[0]} structures of {positions.shape[1]} atoms")
+
+    def _box(self, numbers: Array, cell: Array, pbc: Array) -> tuple[_System, Array]:
+        """All of a system but its positions, which alone change from call to call."""
+        key = np.asarray(numbers).tobytes(), np.asarray(cell).tobytes(), np.asarray(pbc).tobytes()
+        if key != self._last[0]:
+            species = np.ascontiguousarray(kinds(self.descriptor, numbers), np.int32)
+            box, system = lattice(cell, pbc), _System(kinds=_address(species))
+            system.vectors[:], system.inverse[:] = box.vectors.ravel(), box.inverse.ravel()
+            system.heights[:], system.periodic[:] = box.heights, box.periodic.astype(int)
+            self._last = key, (system, species)
+        return self._last[1]
+
+
+def _shaped(array: Array, shape: tuple[int, ...], name: str) -> Array:
+    array = np.ascontiguousarray(array, np.float64)
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
+    return array
