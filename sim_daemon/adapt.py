@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from kernels.statistics import mean_exponential
+from sim_daemon.moves.explore import HOLE
 from sim_daemon.samplers.base import Info, Move, Plan
 
 STEP_TARGET = {"surrogate": 0.95, "first_principles": 0.75}  # of the integrator's acceptance
@@ -28,6 +29,7 @@ EXPLORE_MOVES = 250  # without a successor: then the same generation is tried ag
 STUCK_AFTER = 6  # rejections in a row: a first-principles move, then exploration (adapt only)
 TRIAL_STEPS = 60  # a pair (generation, length) is frozen only after so many trials of its own
 TRIAL_ACCEPTANCE = 0.68
+CALM_MOVES = 150  # exploring moves in a row without a hole: fewer than one in 50 finds one (95 %), at a higher temperature
 GENERATIONS_WANTED = 3  # one model's promise is not enough: its held-out set is as narrow as its training set
 
 
@@ -90,7 +92,8 @@ class Adapter:
     """Decides step, length, kind of move and the freeze; its state goes into the checkpoint.
 
     Every generation explores a little, then is tried: Metropolis trials of its own. One that fails them explores until its
-    successor comes, so that labels come from where the surrogate goes astray and not from where the chain would stick.
+    successor comes, so that labels come from where the surrogate goes astray and not from where the chain would stick. One that
+    promises well while holes were still being found explores on, and is tried anew.
     """
 
     def __init__(
@@ -113,6 +116,7 @@ class Adapter:
         self.generations: list[int] = []  # used by surrogate moves
         self.steps = 0  # of this adapt phase
         self.explored = 0  # exploring moves with this generation, or since it failed
+        self.calm = 0  # exploring moves since the last hole, of all generations
         self.failed = False  # the generation in hand failed its trials: explore until its successor comes
 
     def timestep_fs(self) -> float:
@@ -134,13 +138,16 @@ class Adapter:
         if generation < 0 or not self.learns:
             return Move.METROPOLIS
         fresh = generation != self.trials.generation
-        return Move.EXPLORE if fresh or self.failed or self.explored < EXPLORE_FIRST else Move.METROPOLIS
+        explores = fresh or self.failed or self.explored < EXPLORE_FIRST or (self._promises() and self.calm < CALM_MOVES)
+        return Move.EXPLORE if explores else Move.METROPOLIS
+
+    def _promises(self) -> bool:
+        trials = self.trials
+        return not self.failed and len(trials.accepted) >= PROBE_TRIALS and trials.acceptance >= TRIAL_ACCEPTANCE
 
     def holds(self) -> bool:
         """Whether the trials in hand promise so much that newer weights must wait for their end."""
-        trials = self.trials
-        promising = len(trials.accepted) >= PROBE_TRIALS and trials.acceptance >= TRIAL_ACCEPTANCE
-        return promising and not self.failed and len(trials.accepted) < 2 * TRIAL_STEPS
+        return self._promises() and len(self.trials.accepted) < 2 * TRIAL_STEPS
 
     def observe(self, plan: Plan, infos: Sequence[Info]) -> None:
         """Take one step of all walkers."""
@@ -155,7 +162,7 @@ class Adapter:
             self._begin_trials(plan)
             self.explored = 0
         if plan.move is Move.EXPLORE:
-            self._explored(plan)
+            self._explored(plan, infos)
         else:
             self._tried(plan, infos)
 
@@ -165,8 +172,15 @@ class Adapter:
         self.trials, self.failed = Trials(plan.generation, plan.trajectory_fs), False
         self.runs = [0] * len(self.runs)
 
-    def _explored(self, plan: Plan) -> None:
+    def _explored(self, plan: Plan, infos: Sequence[Info]) -> None:
         self.explored += 1
+        found, before = any(info.outcome == HOLE for info in infos), self.calm
+        self.calm = 0 if found else self.calm + len(infos)
+        if self._promises():
+            if found:
+                self._fail()
+            elif before < CALM_MOVES <= self.calm:  # the walk was hot: what is frozen has been tried since
+                self._begin_trials(plan)
         if self.failed and self.explored >= EXPLORE_MOVES:  # no successor came: perhaps none is better, so try again
             self._begin_trials(plan)
 
@@ -179,8 +193,11 @@ class Adapter:
             self.trials.accepted.append(info.accepted)
         self.trials.longest_run = max(self.trials.longest_run, *self.runs)
         if self.learns and plan.generation >= 0 and self._fails():
-            self.failed, self.explored = True, 0
-            self._shorten()
+            self._fail()
+
+    def _fail(self) -> None:
+        self.failed, self.explored = True, 0
+        self._shorten()
 
     def _fails(self) -> bool:
         trials = self.trials
@@ -211,10 +228,12 @@ class Adapter:
             "length": not self._lengthens(),
             "exp_minus_beta_dH": abs(mean - 1) <= max(3 * error, 0.1),
             "rejection_run": trials.longest_run < STUCK_AFTER,
+            "holes": not self.learns or self.calm >= CALM_MOVES,
             "generations": not self.learns or generations >= GENERATIONS_WANTED or good,
         }
         numbers = {"trials": len(trials.accepted), "acceptance": trials.acceptance, "longest_rejection_run": trials.longest_run}
-        return {"met": met, **numbers, "exp_minus_beta_dH": mean, "generations": generations}
+        found = {"exp_minus_beta_dH": mean, "generations": generations, "moves_without_hole": self.calm}
+        return {"met": met, **numbers, **found}
 
     def converged(self) -> bool:
         """Freeze only a pair (generation, length) that has itself been tried."""
@@ -222,7 +241,7 @@ class Adapter:
 
     def restart(self) -> None:
         """Back to adapt after a block that stuck: explore from there, then try everything again."""
-        self.steps, self.explored, self.failed = 0, 0, True
+        self.steps, self.explored, self.calm, self.failed = 0, 0, 0, True
         self._shorten()
 
     def _shorten(self) -> None:
@@ -238,6 +257,7 @@ class Adapter:
             "generations": self.generations,
             "steps": self.steps,
             "explored": self.explored,
+            "calm": self.calm,
             "failed": self.failed,
         }
 
@@ -247,5 +267,5 @@ class Adapter:
         trials = state["trials"]
         self.trials = Trials(**{**trials, "log_ratios": list(trials["log_ratios"]), "accepted": list(trials["accepted"])})
         self.length_fs, self.steps = state["length_fs"], state["steps"]
-        self.explored, self.failed = state["explored"], state["failed"]
+        self.explored, self.calm, self.failed = state["explored"], state["calm"], state["failed"]
         self.runs, self.generations = list(state["runs"]), list(state["generations"])

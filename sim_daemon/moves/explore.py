@@ -23,6 +23,7 @@ from sim_daemon.target import Target, TargetValues
 LABELLED_BEADS = 2  # of a ring: the residual is mostly common to its beads
 EXPLORE_HEAT = 1.5  # temperature of exploration over that of the run: slow modes are crossed sooner, and edges are learned
 HOLE_KT = 12.0  # residual of one bead
+HOLE = "explored: hole"  # the outcome of such a step
 REFUGES = 8  # good rings kept; the newest two are too near to a hole to return to
 
 
@@ -92,7 +93,7 @@ def _info(
     plan: Plan,
 ) -> Info:
     values, chosen = labelled.values, labelled.rows(w)
-    outcome = "explored: hole" if hole else "explored" if taken else "explored: rejected"
+    outcome = HOLE if hole else "explored" if taken else "explored: rejected"
     point = Point(
         0, tuple(int(b) for b in labelled.beads[w]), values.positions[chosen], values.labels[chosen], values.refused[chosen]
     )

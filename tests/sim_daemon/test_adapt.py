@@ -5,6 +5,7 @@ import pytest
 
 from protocol.records import Phase
 from sim_daemon.adapt import (
+    CALM_MOVES,
     EXPLORE_FIRST,
     EXPLORE_MOVES,
     FIRST_PRINCIPLES_STEPS,
@@ -18,11 +19,12 @@ from sim_daemon.adapt import (
     Adapter,
     DualAveraging,
 )
+from sim_daemon.moves.explore import HOLE
 from sim_daemon.samplers.base import Info, Move, Plan
 
 
-def info(accepted=True, log_ratio=0.0, integrator=-0.01):
-    return Info(accepted, "", log_ratio, integrator, 0.0, 10, 5.0, (), 8, 0, {})
+def info(accepted=True, log_ratio=0.0, integrator=-0.01, outcome=""):
+    return Info(accepted, outcome, log_ratio, integrator, 0.0, 10, 5.0, (), 8, 0, {})
 
 
 def adapter(**changes):
@@ -47,6 +49,8 @@ def feed(a, outcomes, generation=0):
     while a.move(generation) is Move.EXPLORE and (generation != a.trials.generation or not a.failed):
         a.observe(plan(a, generation), [info()])
     for accepted in outcomes:
+        while not a.failed and a.move(generation) is Move.EXPLORE:
+            a.observe(plan(a, generation), [info()])
         a.observe(plan(a, generation), [info(accepted)])
 
 
@@ -84,6 +88,31 @@ def test_length_grows_on_its_own_trials_to_the_cap():
     feed(fixed, [True] * 24)
     fixed.adjust()
     assert fixed.trajectory_fs(0) == 7.0
+
+
+def test_holes_that_are_still_found_keep_a_promising_generation_from_its_freeze():
+    a = adapter(trajectory_fs=40.0)
+    feed(a, [True] * PROBE_TRIALS, generation=5)
+    assert a.move(5) is Move.EXPLORE  # 20 moves without a hole say little
+    while a.calm < CALM_MOVES - 1:
+        a.observe(plan(a, 5), [info()])
+    assert a.trials.accepted
+    a.observe(plan(a, 5), [info(outcome=HOLE)])
+    assert (a.failed, a.calm) == (True, 0)
+    for _ in range(CALM_MOVES):
+        a.observe(plan(a, 5), [info()])
+    feed(a, [True] * TRIAL_STEPS, generation=6)
+    feed(a, [True] * TRIAL_STEPS, generation=7)
+    feed(a, [True] * TRIAL_STEPS, generation=8)
+    assert a.converged()
+
+
+def test_after_a_long_exploration_the_trials_begin_anew():
+    a = adapter()
+    feed(a, [True] * PROBE_TRIALS)
+    while a.move(0) is Move.EXPLORE:
+        a.observe(plan(a), [info()])
+    assert (a.calm, a.trials.accepted) == (CALM_MOVES, [])
 
 
 def test_a_length_that_may_be_doubled_is_not_frozen():
