@@ -101,7 +101,7 @@ class Bpnn:
         object.__setattr__(self, "species", model.descriptor.species)
         object.__setattr__(self, "cutoff", model.descriptor.radial_cutoff_A)
         object.__setattr__(self, "_networks", networks(model.layers, model.activation, model.mean, model.scale))
-        object.__setattr__(self, "_loops", compiled(model.descriptor, self._networks))
+        object.__setattr__(self, "_loops", in_compiled_kernels(model.descriptor, self._networks))
 
     def evaluate(self, positions: Array, numbers: Array, cell: Array, pbc: Array) -> Evaluation:
         """Energies and forces; stress where all three directions are periodic. Positions not finite give NaN.
@@ -113,7 +113,7 @@ class Bpnn:
         species = kinds(self.model.descriptor, numbers)
         box = lattice(cell, pbc)
         if self._loops is None:
-            raw, forces, virial = _evaluate(positions, species, box, plan_of(self.model.descriptor), self._networks)
+            raw, forces, virial = evaluate_in_numba(positions, species, box, plan_of(self.model.descriptor), self._networks)
         else:
             raw, _, forces, virial = self._loops.energy(positions, numbers, cell, pbc)
         scale = float(self.model.energy_scale_eV)
@@ -122,7 +122,7 @@ class Bpnn:
         return Evaluation(energy, scale * forces, stress)
 
 
-def compiled(descriptor: Chebyshev, net: Networks) -> Loops | None:
+def in_compiled_kernels(descriptor: Chebyshev, net: Networks) -> Loops | None:
     """The compiled kernels for a model, or None where they are not, or not made for it."""
     try:
         return Loops(descriptor, (net.activation, net.layers, net.sizes, net.begin, net.parameters, net.mean, net.scale))
@@ -131,8 +131,11 @@ def compiled(descriptor: Chebyshev, net: Networks) -> Loops | None:
 
 
 @entry
-def _evaluate(positions: Array, species: Array, box: Lattice, plan: Plan, net: Networks) -> tuple[Array, Array, Array]:
-    """Sum of network outputs (B,), forces and virial in the same unit; one pass over each atom."""
+def evaluate_in_numba(positions: Array, species: Array, box: Lattice, plan: Plan, net: Networks) -> tuple[Array, Array, Array]:
+    """Sum of network outputs (B,), forces (B, N, 3) and virial (B, 3, 3) in the same unit; one pass over each atom.
+
+    positions: (B, N, 3) A.  species: (N,) places in the descriptor's list.  The compiled kernels do the same, and faster.
+    """
     structures, atoms = positions.shape[0], positions.shape[1]
     energy, forces, virial = np.zeros(structures), np.zeros((structures, atoms, 3)), np.zeros((structures, 3, 3))
     features, gradient = np.empty(plan.length), np.empty(plan.length)

@@ -293,3 +293,18 @@ def test_truncated_and_scrambled_files_are_refused(tmp_path):
 def test_impossible_models_are_refused(change, word):
     with pytest.raises(ValueError, match=word):
         replace(model(chebyshev()), **change)
+
+
+@pytest.mark.needs_compiled
+@pytest.mark.parametrize("activation", ["linear", "tanh", "sigmoid"])
+def test_compiled_kernels_and_numba_give_the_same(silica, activation):
+    positions, numbers, cell, pbc = silica
+    potential = bpnn.Bpnn(model(chebyshev(), activation), 0)
+    assert potential._loops is not None
+    slow = bpnn.Bpnn(potential.model, 0)
+    object.__setattr__(slow, "_loops", None)
+    mine, theirs = (one.evaluate(positions, numbers, cell, pbc) for one in (potential, slow))
+    assert np.allclose(mine.energy, theirs.energy, rtol=1e-13)
+    assert np.allclose(mine.forces, theirs.forces, rtol=1e-11, atol=1e-11 * np.abs(theirs.forces).max())
+    assert (mine.stress is None) == (theirs.stress is None)
+    assert mine.stress is None or np.allclose(mine.stress, theirs.stress, rtol=1e-10, atol=1e-11)
