@@ -26,9 +26,12 @@ LENGTHEN_ABOVE = 0.6  # acceptance: twice the length mixes up to four times as f
 PROBE_TRIALS, PROBE_ACCEPTANCE = 8, 0.5  # a generation below this explores until its successor comes
 EXPLORE_FIRST = 20  # moves of every generation before its trials
 EXPLORE_MOVES = 250  # without a successor: then the same generation is tried again
-STUCK_AFTER = 6  # rejections in a row: a first-principles move, then exploration (adapt only)
-TRIAL_STEPS = 60  # a pair (generation, length) is frozen only after so many trials of its own
-TRIAL_ACCEPTANCE = 0.68
+STUCK_AFTER = 8  # rejections in a row: a first-principles move, then exploration (adapt only)
+TRIAL_STEPS = (
+    100  # a pair (generation, length) is frozen only after so many trials of its own: acceptance varies from place to place
+)
+TRIAL_ACCEPTANCE = 0.66
+HOPELESS = 0.06  # less than TRIAL_ACCEPTANCE after half of the trials
 CALM_MOVES = 150  # exploring moves in a row without a hole: fewer than one in 50 finds one (95 %), at a higher temperature
 GENERATIONS_WANTED = 3  # one model's promise is not enough: its held-out set is as narrow as its training set
 
@@ -204,6 +207,8 @@ class Adapter:
         count = len(trials.accepted)
         if trials.longest_run >= STUCK_AFTER or (count >= PROBE_TRIALS and trials.acceptance < PROBE_ACCEPTANCE):
             return True
+        if count >= TRIAL_STEPS // 2 and trials.acceptance < TRIAL_ACCEPTANCE - HOPELESS:
+            return True
         return count >= 2 * TRIAL_STEPS and not self.converged() and not self._lengthens()
 
     def _lengthens(self) -> bool:
@@ -221,7 +226,7 @@ class Adapter:
         enough = len(trials.accepted) >= TRIAL_STEPS
         mean, error = trials.creutz if enough else (0.0, 0.0)
         generations = len(self.generations)
-        good = trials.acceptance >= 0.9 and len(trials.accepted) >= 3 * TRIAL_STEPS  # the model needs no successor
+        good = trials.acceptance >= 0.9 and enough  # the model needs no successor
         met = {
             "trials": enough and trials.trajectory_fs == self.trajectory_fs(trials.generation),
             "acceptance": trials.acceptance >= TRIAL_ACCEPTANCE,

@@ -27,7 +27,8 @@ def info(accepted=True, log_ratio=0.0, integrator=-0.01, outcome=""):
     return Info(accepted, outcome, log_ratio, integrator, 0.0, 10, 5.0, (), 8, 0, {})
 
 
-def adapter(**changes):
+def adapter(calm=CALM_MOVES, **changes):
+    """One that has explored enough."""
     told = {
         "timestep_fs": 0.5,
         "largest_timestep_fs": 1.5,
@@ -37,7 +38,9 @@ def adapter(**changes):
         "walkers": 1,
         "learns": True,
     }
-    return Adapter(**{**told, **changes})
+    made = Adapter(**{**told, **changes})
+    made.calm = calm
+    return made
 
 
 def plan(a, generation=0):
@@ -91,7 +94,7 @@ def test_length_grows_on_its_own_trials_to_the_cap():
 
 
 def test_holes_that_are_still_found_keep_a_promising_generation_from_its_freeze():
-    a = adapter(trajectory_fs=40.0)
+    a = adapter(calm=0, trajectory_fs=40.0)
     feed(a, [True] * PROBE_TRIALS, generation=5)
     assert a.move(5) is Move.EXPLORE  # 20 moves without a hole say little
     while a.calm < CALM_MOVES - 1:
@@ -108,7 +111,7 @@ def test_holes_that_are_still_found_keep_a_promising_generation_from_its_freeze(
 
 
 def test_after_a_long_exploration_the_trials_begin_anew():
-    a = adapter()
+    a = adapter(calm=0)
     feed(a, [True] * PROBE_TRIALS)
     while a.move(0) is Move.EXPLORE:
         a.observe(plan(a), [info()])
@@ -183,14 +186,14 @@ def test_freezes_only_what_was_tried():
     a = adapter(trajectory_fs=40.0)
     for generation in range(GENERATIONS_WANTED):
         assert not a.converged()
-        feed(a, ([True] * 4 + [False]) * 12, generation)
+        feed(a, ([True] * 4 + [False]) * (TRIAL_STEPS // 5), generation)
     assert len(a.trials.accepted) == TRIAL_STEPS
     assert a.converged()
     feed(a, [True], generation=GENERATIONS_WANTED)  # a new generation has no trials of its own
     assert not a.converged()
 
 
-@pytest.mark.parametrize("outcomes", [[True, True, True, False, False] * 12, [True] * 50 + [False] * STUCK_AFTER + [True] * 16])
+@pytest.mark.parametrize("outcomes", [[True, True, True, False, False] * 20, [True] * 80 + [False] * STUCK_AFTER + [True] * 16])
 def test_low_acceptance_or_a_long_rejection_run_does_not_converge(outcomes):
     a = adapter(trajectory_fs=40.0)
     for generation in range(GENERATIONS_WANTED + 1):

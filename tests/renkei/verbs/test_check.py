@@ -13,7 +13,7 @@ def test_a_run_folder(renkei, yaml_file, tmp_path):
     renkei("init", tmp_path / "run", "--config", "water-tetramer")
     code, out, _ = renkei("check", tmp_path / "run", "--no-engine")
     assert code == 0
-    assert "sphere of 4 A, 1 eV/A^2" in out
+    assert "sphere of 3 A, 1 eV/A^2" in out
     assert "energy" not in out
 
 
