@@ -95,7 +95,7 @@ def _start_ranks(world: World, config: Config, system: System, epoch: Epoch, clo
     world.waiting = lambda: clock.doing("imbalance")
     with clock.doing("engine"):
         world.tell("set_up", run, name, scratch)
-        world.tell("start_engine")
+        world.tell("start_engine", native.backend())
     return rank
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -10,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from kernels import native
 from kernels.arrays import Array
 from kernels.potentials import base as potentials
 from kernels.potentials.base import Evaluation, Potential
 from kernels.potentials.restrained import Restrained
+from protocol.errors import EnvironmentFailed
 from protocol.records import Structure
 from protocol.settings import Config
 from sim_daemon.assemble import load_config
@@ -48,8 +51,17 @@ class Rank:
             "evaluate": self.evaluate,
         }
 
-    def start_engine(self) -> None:
-        """Build this rank's engine. Raises EngineFailed or BadSetting."""
+    def start_engine(self, kernels: str) -> None:
+        """Build this rank's engine. Raises EngineFailed or BadSetting.
+
+        kernels: what rank 0 evaluates surrogates with; the bits of a chain depend on it, so another one is EnvironmentFailed.
+        """
+        if native.backend() != kernels:
+            raise EnvironmentFailed(
+                f"rank 0 has the kernels {kernels}, another rank {native.backend()}",
+                platform.node(),
+                "start on processors of one kind, or set RENKEI_KERNELS to what all of them have",
+            )
         settings = self._config.science.engine
         context = EngineContext(
             self._system.charge, self._system.multiplicity, self._scratch, self._config.machine.simulator.ranks_per_engine

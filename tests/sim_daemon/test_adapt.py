@@ -166,7 +166,7 @@ def test_promising_trials_are_held_against_newer_weights_until_they_end():
     assert not a.holds()
     feed(a, [True])
     assert a.holds()
-    feed(a, [False] * 4)
+    feed(a, [False] * 5)
     assert not a.holds()
 
 

@@ -1,6 +1,10 @@
-import numpy as np
+from contextlib import nullcontext
 
-from sim_daemon.rank import PACE_PERIOD, PACE_PROBES, Pace, SharedSurrogate
+import numpy as np
+import pytest
+
+from protocol.errors import EnvironmentFailed
+from sim_daemon.rank import PACE_PERIOD, PACE_PROBES, Pace, Rank, SharedSurrogate
 from sim_daemon.world import World
 
 
@@ -27,3 +31,9 @@ def test_a_batch_comes_back_whole_and_in_order():
     value = SharedSurrogate(world, Pace(), "d", 0, (), 0.0).evaluate(x, None, None, None)
     np.testing.assert_array_equal(value.energy, x.sum(axis=(1, 2)))
     np.testing.assert_array_equal(value.forces, 2 * x)
+
+
+def test_another_processor_than_rank_0_has_is_refused(tmp_path):
+    rank = Rank(None, None, tmp_path, 1, lambda activity: nullcontext())
+    with pytest.raises(EnvironmentFailed, match="rank 0 has the kernels vax, another rank "):
+        rank.start_engine("vax")
