@@ -69,18 +69,6 @@ template <class T> static inline void sum_lanes(typename Lanes<T>::Vector *value
     }
 }
 
-// the sums over the lanes of four values
-template <class T> static inline void sum_four(const typename Lanes<T>::Vector (&values)[4], T (&sums)[4]) {
-    typename Lanes<T>::Vector low = add_neighbors<T>(values[0], values[1]), high = add_neighbors<T>(values[2], values[3]);
-    if constexpr (Lanes<T>::width == 2) {
-        sums[0] = low[0], sums[1] = low[1], sums[2] = high[0], sums[3] = high[1];
-    } else {
-        typename Lanes<T>::Vector all = add_neighbors<T>(low, high);
-        for (int left = Lanes<T>::width; left > 4; left /= 2) all = add_neighbors<T>(all, all);
-        for (int k = 0; k < 4; k++) sums[k] = all[k];
-    }
-}
-
 template <class T> static constexpr int rounded(int count) {
     return (count + Lanes<T>::width - 1) / Lanes<T>::width * Lanes<T>::width;
 }

@@ -1,6 +1,7 @@
 // One dense network per species: value and gradient of one atom.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -90,13 +91,11 @@ template <class T> struct Network {
   private:
     // out (multiple of the width) = bias + sum_k in[k] * rows[k]
     static void multiply(const T *rows, const T *bias, const T *in, int count, int room, T *out) {
-        typedef typename Lanes<T>::Vector V;
         constexpr int width = Lanes<T>::width;
         int o = 0;
         for (; o + 4 * width <= room; o += 4 * width) block<4>(rows + o, bias ? bias + o : nullptr, in, count, room, out + o);
         for (; o + 2 * width <= room; o += 2 * width) block<2>(rows + o, bias ? bias + o : nullptr, in, count, room, out + o);
         for (; o < room; o += width) block<1>(rows + o, bias ? bias + o : nullptr, in, count, room, out + o);
-        (void)sizeof(V);
     }
 
     template <int B> static inline void block(const T *rows, const T *bias, const T *in, int count, int room, T *out) {
