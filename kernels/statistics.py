@@ -9,10 +9,14 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import erfcinv, ndtr
 
 from kernels.arrays import Array
 
 WINDOW = 5.0  # Sokal's c: the sum stops at the smallest W >= c tau(W)
+RUN_FALSE_ALARM = 1e-4
+SHORTEST_RUN = 20  # rejections in a row that are never held against a chain
+LEAST_ACCEPTANCE = 0.05  # below it nothing is learned from rejections
 FEWEST_BLOCKS = 8  # fewer blocks than this say nothing about an error
 
 
@@ -140,3 +144,26 @@ def _columns(series: Array) -> Array:
 def _rounding(columns: Array) -> float:
     """Sum of squares below which a series is constant up to rounding."""
     return float(columns.size * (1e-14 * max(float(np.abs(columns).max()), 1e-300)) ** 2)
+
+
+def longest_rejection_run(acceptance: float, steps: int, seen: int) -> int:
+    """Rejections in a row that a healthy chain of `steps` exceeds with probability 1e-4, and at least 20.
+
+    seen: the longest run of this chain; it says nothing in its own favour, so the acceptance is taken outside of it.
+
+    A chain sits long where the surrogate is wrong by much. Gaussian residuals beta (V_FP - V_ML) with the standard deviation s
+    that belongs to the acceptance erfc(s / 2) are Normal(-s^2, s^2) in the chain if Normal(0, s^2) in the proposals; from a state
+    with residual d a share Phi(d / s) + exp(d + s^2 / 2) Phi(-d / s - s) is accepted, and so many runs begin there.
+    """
+    acceptance *= steps / max(steps - seen, 1)
+    if not 0 < acceptance < 1:
+        return SHORTEST_RUN
+    s = 2 * float(erfcinv(max(acceptance, LEAST_ACCEPTANCE)))
+    z = np.linspace(-8.0, 8.0, 801)
+    weight = np.exp(-0.5 * z**2) * (z[1] - z[0]) / math.sqrt(2 * math.pi)
+    residual = s * z - s * s
+    leave = np.minimum(1.0, ndtr(residual / s) + np.exp(residual + 0.5 * s * s) * ndtr(-residual / s - s))
+    run = SHORTEST_RUN
+    while steps * float(np.sum(weight * leave * (1 - leave) ** run)) > RUN_FALSE_ALARM:
+        run += 1 + run // 20
+    return run

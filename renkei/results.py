@@ -94,6 +94,7 @@ def _simulator(simulator: SimulatorView, states: Trajectory | None) -> dict[str,
 def _sampling(simulator: SimulatorView, rows: Ledger) -> dict[str, Any]:
     adapt = in_phase(simulator.ledger, "adapt")
     shares, creutz, errors = thermo.acceptance(rows), thermo.exp_minus_beta_dH(rows), thermo.energy_errors(rows)
+    longest = thermo.longest_rejection_run(rows)
     return {
         "steps": {"adapt": _steps(adapt), "production": _steps(rows)},
         "acceptance": {"adapt": thermo.acceptance(decided(adapt)).total, "production": shares.total},
@@ -106,8 +107,8 @@ def _sampling(simulator: SimulatorView, rows: Ledger) -> dict[str, Any]:
         "beads": simulator.setting("sampler.beads"),
         "walkers": simulator.setting("sampler.walkers"),
         "temperature_K": simulator.setting("sampler.ensemble.temperature_K"),
-        "longest_rejection_run": thermo.longest_rejection_run(rows),
-        "rejection_bound": thermo.rejection_bound(shares.total, len(rows)),
+        "longest_rejection_run": longest,
+        "rejection_bound": statistics.longest_rejection_run(shares.total, len(rows), longest),
     }
 
 

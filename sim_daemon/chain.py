@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from kernels.statistics import longest_run, mean_exponential
+from kernels.statistics import longest_rejection_run, longest_run, mean_exponential
 from protocol.records import Phase
 from sim_daemon import schedule
 from sim_daemon.samplers.base import Info, Plan, State
 
 BLOCK_ALARM = 3.0  # standard errors of <exp(-beta dH)> from 1 beyond which a block is not trusted
 SMALL = 0.1  # the mean of a skewed number: its error is too small in a short block; a stuck one shows 0.5 to 0.7
-RUN_FALSE_ALARM = 1e-4  # chance that a healthy chain shows the longest rejection run that is still allowed
 
 
 @dataclass
@@ -54,18 +52,12 @@ class Block:
         mean, error = told["exp_minus_beta_dH"], told["exp_minus_beta_dH_stderr"]
         if not abs(mean - 1) <= max(BLOCK_ALARM * error, SMALL):
             return f"<exp(-beta dH)> is {mean:.2f} +- {error:.2f}, not 1"
-        bound = longest_run_allowed(told["acceptance"], self.steps)
+        bound = longest_rejection_run(told["acceptance"], self.steps, told["longest_rejection_run"])
         if told["longest_rejection_run"] > bound:
             return (
                 f"{told['longest_rejection_run']} rejections in a row, more than {bound} at acceptance {told['acceptance']:.2f}"
             )
         return ""
-
-
-def longest_run_allowed(acceptance: float, steps: int) -> int:
-    """Rejections in a row that independent trials exceed with probability 1e-4 in a block of `steps`."""
-    rejection = min(max(1 - acceptance, 1e-3), 1 - 1e-3)
-    return math.ceil(math.log(RUN_FALSE_ALARM / max(steps, 1)) / math.log(rejection))
 
 
 @dataclass

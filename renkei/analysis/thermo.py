@@ -15,9 +15,6 @@ from kernels.statistics import Estimate
 from renkei.analysis.ledger import Ledger, Row, by_walker
 from renkei.analysis.path_integral import energy_difference
 
-FALSE_ALARM = 1e-4  # chance that independent trials show a longer rejection run than the bound
-SHORTEST_BOUND = 20  # rejections in a row that are never held against a chain
-
 
 class Acceptance(NamedTuple):
     """Shares from 0 to 1; NaN without rows."""
@@ -82,13 +79,6 @@ def averages(ledger: Ledger) -> dict[str, Estimate]:
 def longest_rejection_run(ledger: Ledger) -> int:
     """The largest number of rejections in a row of any walker."""
     return statistics.longest_run(by_walker(ledger, ~ledger.accepted)) if len(ledger) else 0
-
-
-def rejection_bound(acceptance: float, steps: int) -> int:
-    """Rejections in a row that `steps` independent trials exceed with probability 1e-4; at least 20."""
-    if not 0 < acceptance < 1:
-        return SHORTEST_BOUND
-    return max(SHORTEST_BOUND, math.ceil(math.log(FALSE_ALARM / max(steps, 1)) / math.log1p(-acceptance)))
 
 
 def engine_failure_share(ledger: Ledger) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from kernels import statistics
 from renkei.analysis import thermo
 from renkei.analysis.ledger import Ledger, Row
 
@@ -74,7 +75,8 @@ def _creutz(block: Ledger) -> list[str]:
 
 def _rejections(block: Ledger) -> list[str]:
     share = float(block.accepted.mean())
-    longest, bound = thermo.longest_rejection_run(block), thermo.rejection_bound(share, len(block))
+    longest = thermo.longest_rejection_run(block)
+    bound = statistics.longest_rejection_run(share, len(block), longest)
     if longest <= bound:
         return []
     return [f"{longest} rejections in a row, more than {bound} at acceptance {share:.2f}: the chain stuck"]

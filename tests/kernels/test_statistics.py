@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.special
 from scipy.signal import lfilter
 
 from kernels import statistics
@@ -105,3 +106,31 @@ def test_longest_run():
     assert statistics.longest_run(np.zeros(4, dtype=bool)) == 0
     assert statistics.longest_run(np.array([[1, 0], [0, 1], [1, 1]], dtype=bool)) == 2
     assert statistics.longest_run(np.zeros((0,), dtype=bool)) == 0
+
+
+@pytest.mark.parametrize("acceptance", [0.9, 0.7, 0.5])
+def test_rejection_runs_of_a_gaussian_surrogate_stay_below_the_bound_and_come_near_it(acceptance):
+    """Independence chains with a Gaussian residual: 3000 of 500 steps; at most 0.3 may exceed a bound of 1e-4."""
+    rng, steps = np.random.default_rng(2), 500
+    s = 2 * scipy.special.erfcinv(acceptance)
+    here = rng.normal(-s * s, s, 3000)
+    now, longest, taken = np.zeros(3000, int), np.zeros(3000, int), 0
+    for _ in range(steps):
+        there = rng.normal(0, s, 3000)
+        accepted = np.log(rng.random(3000)) < here - there
+        here, now = np.where(accepted, there, here), np.where(accepted, 0, now + 1)
+        longest, taken = np.maximum(longest, now), taken + accepted.mean()
+    assert taken / steps == pytest.approx(acceptance, abs=0.01)
+    bound = statistics.longest_rejection_run(acceptance, steps, 0)
+    assert (longest > bound).sum() <= 3
+    assert longest.max() > bound / 3
+
+
+def test_bounds_at_the_ends():
+    assert statistics.longest_rejection_run(0.0, 10, 10) == statistics.longest_rejection_run(1.0, 10, 0) == 20
+    assert statistics.longest_rejection_run(0.001, 10**6, 0) == statistics.longest_rejection_run(0.05, 10**6, 0)
+
+
+def test_the_run_itself_does_not_raise_its_bound():
+    """400 steps at 0.8, then 200 rejections: the share of all is 0.53."""
+    assert statistics.longest_rejection_run(0.8 * 400 / 600, 600, 200) == statistics.longest_rejection_run(0.8, 600, 0)

@@ -1,7 +1,7 @@
 import numpy as np
 
 from protocol.records import Phase
-from sim_daemon.chain import Block, Chain, longest_run_allowed, restore
+from sim_daemon.chain import Block, Chain, restore
 from sim_daemon.samplers.base import Info, Plan, State
 
 
@@ -38,19 +38,6 @@ def test_a_block_that_sticks_may_not():
 def test_a_shifted_energy_difference_is_seen():
     ratios, accepted = healthy()
     assert "exp(-beta dH)" in block(ratios - 0.5, accepted).sticky()
-
-
-def test_bound_of_the_rejection_run_is_its_false_alarm_rate():
-    rng = np.random.default_rng(2)
-    bound = longest_run_allowed(0.7, 300)
-    taken = rng.random((20000, 300)) < 0.7
-    longest = np.zeros(20000, int)
-    now = np.zeros(20000, int)
-    for column in taken.T:
-        now = np.where(column, 0, now + 1)
-        longest = np.maximum(longest, now)
-    assert (longest > bound).mean() < 3e-3
-    assert bound < 15
 
 
 def test_dump_and_restore():

@@ -64,17 +64,6 @@ def test_rejections_in_a_row():
     assert thermo.longest_rejection_run(ledger_of([])) == 0
 
 
-@pytest.mark.parametrize(("acceptance", "steps", "bound"), [(0.9, 300, 20), (0.2, 1000, 73), (0.0, 10, 20), (1.0, 10, 20)])
-def test_rejection_bound(acceptance, steps, bound):
-    assert thermo.rejection_bound(acceptance, steps) == bound
-
-
-def test_the_bound_is_seldom_crossed_by_independent_trials():
-    steps, share = 2000, 0.25
-    bound = thermo.rejection_bound(share, steps)
-    assert steps * share * (1 - share) ** (bound + 1) < 1e-4 < steps * (1 - share) ** (bound - 1)
-
-
 def test_all_calls_count():
     rows = [
         {"event": "startup", "engine_calls": 50, "engine_failures": 2},
