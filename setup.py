@@ -5,13 +5,13 @@ Without a compiler the installation goes on, and the loops in Numba serve.
 
 import copy
 import platform
+from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 SOURCES = ["kernels/csrc/kernels.cpp", "kernels/csrc/neighbors.cpp"]
-HEADERS = [f"kernels/csrc/{name}" for name in ("renkei_kernels.h", "lanes.hpp", "series.hpp", "neighborhood.hpp")]
-HEADERS += [f"kernels/csrc/{name}" for name in ("neighbors.hpp", "network.hpp")]
+HEADERS = sorted(map(str, Path("kernels/csrc").glob("*.h*")))
 COMMON = ["-std=c++17", "-O3", "-g0", "-fopenmp", "-fvisibility=hidden"]
 COMMON += ["-fno-wrapv", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros"]  # what vectors need; NaN stays NaN
 AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"]

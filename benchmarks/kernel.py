@@ -89,10 +89,7 @@ def model(case: Case) -> Networks:
 
 def compiled(case: Case, single: bool) -> Callable[[], object]:
     """One call of the compiled kernels."""
-    net = model(case)
-    loops = native.Loops(
-        case.descriptor, (net.activation, net.layers, net.sizes, net.begin, net.parameters, net.mean, net.scale), single
-    )
+    loops = native.Loops(case.descriptor, model(case), single)
     return lambda: loops.energy(case.positions, case.numbers, case.cell, case.pbc)
 
 

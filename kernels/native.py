@@ -20,6 +20,7 @@ import numpy as np
 from kernels.arrays import Array
 from kernels.descriptors.base import Chebyshev, kinds
 from kernels.neighbors.base import lattice
+from kernels.network import Networks
 
 INTERFACE = 1  # of renkei_kernels.h
 FOLDER = Path(__file__).parent / "csrc"
@@ -92,20 +93,15 @@ def threads() -> int:
     return int(told) if told.isdecimal() and int(told) > 0 else 1
 
 
-def _address(array: Array | None) -> int | None:
-    return None if array is None else array.ctypes.data
-
-
 @dataclass
 class Loops:
     """A descriptor, and networks if there are some, as the compiled loops take them; with a list of neighbours of its own.
 
-    Calls of one object must not overlap in time. networks: (activation, layers (S,), sizes (S, depth + 1), begin (S,),
-    parameters, mean (S, F), scale (S, F)). Raises ValueError where the orders are beyond the compiled loops.
+    Calls of one object must not overlap in time. Raises ValueError where the orders are beyond the compiled loops.
     """
 
     descriptor: Chebyshev
-    networks: tuple[int, Array, Array, Array, Array, Array, Array] | None = None
+    networks: Networks | None = None
     single: bool = False  # features in float32
     _library: Any = field(init=False, repr=False)
     _model: int = field(init=False, repr=False)
@@ -117,13 +113,14 @@ class Loops:
         self._library = library()
         if self._library is None:
             raise ValueError("the compiled kernels are not here")
-        d, (radial_mix, angular_mix), (radial_place, angular_place) = (
-            self.descriptor,
-            self.descriptor.mixing,
-            self.descriptor.places,
-        )
-        integers = [np.ascontiguousarray(array, np.int32) for array in (d.powers, radial_place, angular_place)]
-        reals = [np.ascontiguousarray(array, np.float64) for array in (radial_mix, angular_mix)]
+        held: list[Array] = []  # until the other side has its copies
+
+        def laid(array: Array | tuple[int, ...], dtype: type) -> int:
+            held.append(np.ascontiguousarray(array, dtype))
+            return held[-1].ctypes.data
+
+        d, net = self.descriptor, self.networks
+        (radial_mix, angular_mix), (radial_place, angular_place) = d.mixing, d.places
         plan = _Plan(
             len(d.species),
             d.radial_order + 1,
@@ -134,19 +131,23 @@ class Loops:
             d.length,
             d.radial_cutoff_A,
             d.angular_cutoff_A,
-            _address(integers[0]),
-            _address(reals[0]),
-            _address(reals[1]),
-            _address(integers[1]),
-            _address(integers[2]),
+            laid(d.powers, np.int32),
+            laid(radial_mix, np.float64),
+            laid(angular_mix, np.float64),
+            laid(radial_place, np.int32),
+            laid(angular_place, np.int32),
         )
-        networks = None
-        if self.networks is not None:
-            activation, *arrays = self.networks
-            kind = (np.int32, np.int32, np.int64, np.float64, np.float64, np.float64)
-            held = [np.ascontiguousarray(array, dtype) for array, dtype in zip(arrays, kind, strict=True)]
-            networks = _Networks(activation, held[1].shape[1] - 1, *(_address(array) for array in held))
-        self._model = self._library.renkei_model_new(byref(plan), None if networks is None else byref(networks), self.single)
+        networks = net and _Networks(
+            net.activation,
+            net.sizes.shape[1] - 1,
+            laid(net.layers, np.int32),
+            laid(net.sizes, np.int32),
+            laid(net.begin, np.int64),
+            laid(net.parameters, np.float64),
+            laid(net.mean, np.float64),
+            laid(net.scale, np.float64),
+        )
+        self._model = self._library.renkei_model_new(byref(plan), networks and byref(networks), self.single)
         self._list = self._library.renkei_list_new()
         if not self._model or not self._list:
             raise ValueError(f"the compiled loops are not made for {d}")
@@ -192,9 +193,9 @@ class Loops:
     def _call(self, name: str, positions: Array, numbers: Array, cell: Array, pbc: Array, *arrays: Array) -> None:
         system, species = self._box(numbers, cell, pbc)
         positions = _shaped(positions, (len(positions), len(species), 3), "positions")
-        system.structures, system.atoms, system.positions = len(positions), len(species), _address(positions)
+        system.structures, system.atoms, system.positions = len(positions), len(species), positions.ctypes.data
         function = getattr(self._library, f"renkei_{name}")
-        if function(self._model, self._list, byref(system), threads(), *(_address(array) for array in arrays)):
+        if function(self._model, self._list, byref(system), threads(), *(array.ctypes.data for array in arrays)):
             raise MemoryError(f"no memory for {positions.shape[0]} structures of {positions.shape[1]} atoms")
 
     def _box(self, numbers: Array, cell: Array, pbc: Array) -> tuple[_System, Array]:
@@ -202,7 +203,7 @@ class Loops:
         key = np.asarray(numbers).tobytes(), np.asarray(cell).tobytes(), np.asarray(pbc).tobytes()
         if key != self._last[0]:
             species = np.ascontiguousarray(kinds(self.descriptor, numbers), np.int32)
-            box, system = lattice(cell, pbc), _System(kinds=_address(species))
+            box, system = lattice(cell, pbc), _System(kinds=species.ctypes.data)
             system.vectors[:], system.inverse[:] = box.vectors.ravel(), box.inverse.ravel()
             system.heights[:], system.periodic[:] = box.heights, box.periodic.astype(int)
             self._last = key, (system, species)

@@ -62,6 +62,15 @@ def read_prefix(path: Path) -> list[dict[str, Any]]:
     return parse(_bytes(path))[0]
 
 
+def first(path: Path) -> dict[str, Any] | None:
+    """The first row; None if there is none that can be read."""
+    try:
+        with path.open("rb") as file:
+            return _row(file.readline())
+    except FileNotFoundError:
+        return None
+
+
 def parse(data: bytes) -> tuple[list[dict[str, Any]], int, int | None]:
     """Rows before the first damaged line, the number of bytes they take, and that line's number if good rows follow it."""
     rows: list[dict[str, Any]] = []

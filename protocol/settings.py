@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from protocol import names
 from protocol.errors import BadSetting
 from protocol.sections import Machine, Science, Section
 from protocol.setting_errors import findings, nearest, shown
@@ -110,13 +111,15 @@ def science_changes(old: str, new: Config) -> list[str]:
     )
 
 
-def refuse_changes(old: str | None, new: Config, judged: Callable[[str], bool]) -> None:
-    """A run that has started keeps its science: raises BadSetting that names the keys which changed.
+def refuse_changes(old: str | None, new: Config, role: str | None = None) -> None:
+    """A run that has begun keeps its science: raises BadSetting that names the keys which changed.
 
-    old: resolved text, None before the first start.  judged: says of a section whether that start understood it; sections of
-    plug-ins which it left as they were written are for the other daemon to judge.
+    old: resolved text, None before the first start.  role: whose text it is; the trainer judges `learner` and a simulator the
+    rest, for each has left the other's section as it was written. None: all of it.
     """
-    changed = [] if old is None else [key for key in science_changes(old, new) if judged(key.partition(".")[0])]
+    changed = [] if old is None else science_changes(old, new)
+    if role is not None:
+        changed = [key for key in changed if (key.partition(".")[0] == "learner") == (role == names.TRAIN)]
     if changed:
         raise BadSetting(
             f"{', '.join(changed)} changed since this run began",

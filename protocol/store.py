@@ -82,6 +82,11 @@ class Store:
         texts = [record.folder / names.RESOLVED for record in self.epochs(role)]
         return next((text.read_text("utf-8") for text in reversed(texts) if text.is_file()), None)
 
+    def started(self, role: str) -> dict[str, Any] | None:
+        """The newest row that a start of a role left at the head of its ledger; None before the first."""
+        rows = (journal.first(record.folder / names.JOURNAL) for record in reversed(self.epochs(role)))
+        return next((row for row in rows if row and row.get("event") == "start"), None)
+
     def ledger(self, role: str) -> list[dict[str, Any]]:
         """The rows that count, of all epochs, in order."""
         return epochs.adopted_rows(self.epochs(role))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import yaml
 
 from protocol import atomic, names, yaml_marks
 from protocol.errors import BadSetting
-from protocol.settings import Config, load, parse_override, refuse_changes, resolved, science_changes
+from protocol.settings import Config, load, parse_override, refuse_changes, resolved
 from protocol.store import Store
 from renkei.plugins import PLUGINS, is_run_folder
 from sim_daemon.system import read_system
@@ -37,7 +36,7 @@ def run_folder(source: Path, into: Path | None, overrides: Sequence[str]) -> Pat
     read_system(config)
     run = into if into is not None else Path("runs") / source.stem
     if is_run_folder(run):
-        _refuse_other_science(load(run, PLUGINS), config, run)
+        refuse_changes(resolved(load(run, PLUGINS)), config)
         _refuse_changed_history(run, source, overrides, config)
     write(run, source.read_text("utf-8"), config.structure_path, overrides)
     return run
@@ -119,20 +118,11 @@ def _changed_folder(run: Path, overrides: Sequence[str]) -> Path:
     return run
 
 
-def _refuse_other_science(old: Config, new: Config, run: Path) -> None:
-    changed = science_changes(resolved(old), new)
-    if changed:
-        raise BadSetting(
-            f"the run in this folder was begun with other science: {', '.join(changed)}",
-            os.fspath(run),
-            "give these keys their old values, or start another run folder with --into",
-        )
-
-
 def _refuse_changed_history(run: Path, source: Path, overrides: Sequence[str], config: Config) -> None:
     """Compare with what the newest simulators and trainer of a run understood, each its own sections."""
     store = Store(run)
     for name in config.science.simulators:
         own = load(source, PLUGINS, overrides, name)
-        refuse_changes(store.understood(names.simulator_role(name)), own, judged=lambda section: section != "learner")
-    refuse_changes(store.understood(names.TRAIN), config, judged=lambda section: section == "learner")
+        role = names.simulator_role(name)
+        refuse_changes(store.understood(role), own, role)
+    refuse_changes(store.understood(names.TRAIN), config, names.TRAIN)

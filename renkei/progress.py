@@ -61,11 +61,8 @@ def sentence(role: str, beat: Mapping[str, Any]) -> str:
 
 def _simulator_parts(beat: Mapping[str, Any]) -> list[str]:
     # the step counts from the first adapt step on, the plan is the length of the production block
-    planned = (
-        f" ({beat['steps_planned']} of them in production)"
-        if beat.get("phase") == "production" and beat.get("steps_planned")
-        else ""
-    )
+    producing = beat.get("phase") == "production"
+    planned = f" (production: {beat.get('block_step')} of {beat.get('steps_planned')})" if producing else ""
     generation = beat.get("generation")
     model = "" if generation is None else "first principles alone" if generation < 0 else f"generation {generation}"
     return [

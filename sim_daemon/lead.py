@@ -55,8 +55,9 @@ def lead(world: World, orders: Orders) -> int:
     config = load_config(orders.run, name)
     system = read_system(config)
     store = Store(orders.run)
-    settings.refuse_changes(store.understood(names.simulator_role(name)), config, judged=lambda section: section != "learner")
-    epoch = store.claim(names.simulator_role(name), takeover=orders.takeover)
+    role = names.simulator_role(name)
+    settings.refuse_changes(store.understood(role), config, role)
+    epoch = store.claim(role, takeover=orders.takeover)
     state = "gone"
     try:
         log = open_log(epoch.folder / "sim.log", "sim_daemon", verbose=True)
@@ -109,7 +110,7 @@ def _sign_in(store: Store, epoch: Epoch, world: World, rank: Rank, log: logging.
         "engine": rank.fingerprint,
     }
     row = {"event": "start", "epoch": epoch.number, "ranks": world.size, "host": platform.node(), "pid": os.getpid()}
-    before = next((old["versions"] for old in reversed(store.all_rows(epoch.role)) if old.get("event") == "start"), versions)
+    before = (store.started(epoch.role) or {}).get("versions", versions)
     changed = sorted(key for key in versions if before.get(key) != versions[key])
     epoch.journal.append({**row, "versions": versions, "changed": changed, "unix": time.time()}, durable=True)
     log.info("simulator %s, epoch %d, %d rank(s), kernels: %s", name, epoch.number, world.size, versions["kernels"])

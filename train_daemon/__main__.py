@@ -115,7 +115,7 @@ def main() -> int:
         config = settings.load(given.run, {"learner": learners.load, "channel": channels.load})
         temperatures(config)
         store = Store(given.run)
-        settings.refuse_changes(store.understood(names.TRAIN), config, judged=lambda section: section == "learner")
+        settings.refuse_changes(store.understood(names.TRAIN), config, names.TRAIN)
         epoch = store.claim(names.TRAIN, given.takeover)
         try:
             epoch.write_text(names.RESOLVED, settings.resolved(config))

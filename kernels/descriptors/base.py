@@ -98,8 +98,9 @@ def kinds(descriptor: Chebyshev, numbers: Array) -> Array:
 
     Raises ValueError for an atomic number that it does not know.
     """
-    order = {number: place for place, number in enumerate(descriptor.species)}
-    strangers = sorted({int(number) for number in numbers} - set(order))
+    known, numbers = np.array(descriptor.species), np.asarray(numbers)
+    same = numbers[:, None] == known
+    strangers = sorted(set(numbers[~same.any(axis=1)].tolist()))
     if strangers:
         raise ValueError(f"atomic numbers {strangers} are not among the species {list(descriptor.species)} of the descriptor")
-    return np.array([order[int(number)] for number in numbers], dtype=np.int64)
+    return same.argmax(axis=1)

@@ -109,23 +109,24 @@ class Bpnn:
         positions: (B, N, 3) A.  numbers: (N,).  cell: (3, 3) A.  pbc: (3,) bool.
         """
         positions = np.array(positions, dtype=np.float64, order="C")
-        _check(np.zeros(positions.shape), (len(positions), len(numbers), 3), "positions")
+        if positions.shape[1:] != (len(numbers), 3):
+            raise ValueError(f"positions has shape {positions.shape}, expected (structures, {len(numbers)}, 3)")
         species = kinds(self.model.descriptor, numbers)
-        box = lattice(cell, pbc)
         if self._loops is None:
-            raw, forces, virial = evaluate_in_numba(positions, species, box, plan_of(self.model.descriptor), self._networks)
+            plan = plan_of(self.model.descriptor)
+            raw, forces, virial = evaluate_in_numba(positions, species, lattice(cell, pbc), plan, self._networks)
         else:
             raw, _, forces, virial = self._loops.energy(positions, numbers, cell, pbc)
         scale = float(self.model.energy_scale_eV)
         energy = scale * raw + float(np.sum(np.asarray(self.model.reference_eV)[species]))
-        stress = -scale * virial / abs(np.linalg.det(box.vectors)) if box.periodic.all() else None
+        stress = -scale * virial / abs(np.linalg.det(cell)) if np.all(pbc) else None
         return Evaluation(energy, scale * forces, stress)
 
 
 def in_compiled_kernels(descriptor: Chebyshev, net: Networks) -> Loops | None:
     """The compiled kernels for a model, or None where they are not, or not made for it."""
     try:
-        return Loops(descriptor, (net.activation, net.layers, net.sizes, net.begin, net.parameters, net.mean, net.scale))
+        return Loops(descriptor, net)
     except ValueError:
         return None
 

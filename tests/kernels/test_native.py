@@ -9,6 +9,7 @@ import pytest
 from kernels import native
 from kernels.descriptors import numba_cpu
 from kernels.descriptors.base import Chebyshev
+from kernels.network import networks as flat_networks
 
 pytestmark = pytest.mark.needs_compiled
 
@@ -16,13 +17,14 @@ PERIODIC, OPEN = np.ones(3, bool), np.zeros(3, bool)
 
 
 def networks(descriptor, hidden=(9, 5)):
-    """Random parameters, in the order of `Loops.networks`."""
-    rng, kinds = np.random.default_rng(3), len(descriptor.species)
-    sizes = np.array([[descriptor.length, *hidden, 1]] * kinds)
-    count = sum(out * (into + 1) for into, out in itertools.pairwise(sizes[0]))
-    ones = np.ones((kinds, descriptor.length))
-    begin = np.arange(kinds) * count
-    return 1, np.full(kinds, len(hidden) + 1), sizes, begin, rng.normal(0, 0.1, count * kinds), 0.3 * ones, ones
+    """Random parameters."""
+    rng, sizes = np.random.default_rng(3), (descriptor.length, *hidden, 1)
+    layers = tuple(
+        tuple((rng.normal(0, 0.1, (out, into)), rng.normal(0, 0.1, out)) for into, out in itertools.pairwise(sizes))
+        for _ in descriptor.species
+    )
+    ones = np.ones((len(layers), descriptor.length))
+    return flat_networks(layers, "tanh", 0.3 * ones, ones)
 
 
 def melt(atoms, seed=0):

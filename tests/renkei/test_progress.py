@@ -21,6 +21,8 @@ SIM = {
 def test_sentences():
     assert sentence("sim/sim0", {}) == "starting"
     assert sentence("sim/sim0", SIM) == "adapt, step 12, generation 2, acceptance 0.76, trajectory 80.0 fs, 900 labels"
+    producing = sentence("sim/sim0", SIM | {"phase": "production", "block_step": 5})
+    assert producing.startswith("production, step 12 (production: 5 of 400), generation 2")
     assert sentence("sim/sim0", SIM | {"generation": -1}).split(", ")[2] == "first principles alone"
     assert (
         sentence("train", {"activity": "training", "generation": -1, "loss": 0.0123456})
