@@ -149,8 +149,9 @@ class Adapter:
         return not self.failed and len(trials.accepted) >= PROBE_TRIALS and trials.acceptance >= TRIAL_ACCEPTANCE
 
     def holds(self) -> bool:
-        """Whether the trials in hand promise so much that newer weights must wait for their end."""
-        return self._promises() and len(self.trials.accepted) < 2 * TRIAL_STEPS
+        """Whether the trials in hand promise so much that newer weights must wait for their end; the first models never do."""
+        enough = len(self.generations) >= GENERATIONS_WANTED
+        return enough and self._promises() and len(self.trials.accepted) < 2 * TRIAL_STEPS
 
     def observe(self, plan: Plan, infos: Sequence[Info]) -> None:
         """Take one step of all walkers."""
@@ -226,7 +227,7 @@ class Adapter:
         enough = len(trials.accepted) >= TRIAL_STEPS
         mean, error = trials.creutz if enough else (0.0, 0.0)
         generations = len(self.generations)
-        good = trials.acceptance >= 0.9 and enough  # the model needs no successor
+        good = trials.acceptance >= 0.9 and len(trials.accepted) >= 2 * TRIAL_STEPS  # needs no successor, and none came
         met = {
             "trials": enough and trials.trajectory_fs == self.trajectory_fs(trials.generation),
             "acceptance": trials.acceptance >= TRIAL_ACCEPTANCE,

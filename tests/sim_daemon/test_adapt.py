@@ -162,12 +162,23 @@ def test_exploration_without_a_successor_ends_in_new_trials():
 
 def test_promising_trials_are_held_against_newer_weights_until_they_end():
     a = adapter()
-    feed(a, [True] * (PROBE_TRIALS - 1))
+    feed(a, [True] * PROBE_TRIALS)
+    feed(a, [True] * PROBE_TRIALS, generation=1)
+    assert not a.holds()  # the first models wait for nobody
+    feed(a, [True] * (PROBE_TRIALS - 1), generation=2)
     assert not a.holds()
-    feed(a, [True])
+    feed(a, [True], generation=2)
     assert a.holds()
-    feed(a, [False] * 5)
+    feed(a, [False] * 5, generation=2)
     assert not a.holds()
+
+
+def test_a_first_model_that_is_good_enough_is_frozen_if_no_successor_comes():
+    a = adapter(trajectory_fs=40.0)
+    feed(a, [True] * (2 * TRIAL_STEPS - 1))
+    assert not a.converged()
+    feed(a, [True])
+    assert a.converged()
 
 
 def test_a_run_of_rejections_asks_for_a_rescue_and_exploration():
