@@ -33,7 +33,8 @@ TRIAL_STEPS = (
 TRIAL_ACCEPTANCE = 0.66
 HOPELESS = 0.06  # less than TRIAL_ACCEPTANCE after half of the trials
 CALM_MOVES = 150  # exploring moves in a row without a hole: fewer than one in 50 finds one (95 %), at a higher temperature
-GENERATIONS_WANTED = 3  # one model's promise is not enough: its held-out set is as narrow as its training set
+GENERATIONS_WANTED = 4  # one model's promise is not enough: its held-out set is as narrow as its training set. While one is
+# used its successor is being trained, so that the fourth is the first that has learned from where two others went
 
 
 @dataclass
@@ -149,9 +150,13 @@ class Adapter:
         return not self.failed and len(trials.accepted) >= PROBE_TRIALS and trials.acceptance >= TRIAL_ACCEPTANCE
 
     def holds(self) -> bool:
-        """Whether the trials in hand promise so much that newer weights must wait for their end; the first models never do."""
-        enough = len(self.generations) >= GENERATIONS_WANTED
-        return enough and self._promises() and len(self.trials.accepted) < 2 * TRIAL_STEPS
+        """Whether newer weights must wait: trials that have begun are judged, and finished if they promise well.
+
+        The first models wait for nobody.
+        """
+        tried = len(self.trials.accepted)
+        begun = not self.failed and 0 < tried < PROBE_TRIALS
+        return len(self.generations) >= GENERATIONS_WANTED and (begun or (self._promises() and tried < 2 * TRIAL_STEPS))
 
     def observe(self, plan: Plan, infos: Sequence[Info]) -> None:
         """Take one step of all walkers."""

@@ -107,6 +107,7 @@ def test_holes_that_are_still_found_keep_a_promising_generation_from_its_freeze(
     feed(a, [True] * TRIAL_STEPS, generation=6)
     feed(a, [True] * TRIAL_STEPS, generation=7)
     feed(a, [True] * TRIAL_STEPS, generation=8)
+    feed(a, [True] * TRIAL_STEPS, generation=9)
     assert a.converged()
 
 
@@ -120,12 +121,12 @@ def test_after_a_long_exploration_the_trials_begin_anew():
 
 def test_a_length_that_may_be_doubled_is_not_frozen():
     a = adapter()
-    for generation in range(3):
+    for generation in range(GENERATIONS_WANTED):
         feed(a, [True, True, True, True, False] * (TRIAL_STEPS // 5), generation=generation)
     assert a.criteria()["met"] == {**a.criteria()["met"], "length": False}
     assert not a.converged()
     a.adjust()
-    feed(a, [True, True, True, True, False] * (TRIAL_STEPS // 5), generation=2)
+    feed(a, [True, True, True, True, False] * (TRIAL_STEPS // 5), generation=GENERATIONS_WANTED - 1)
     assert a.converged()
 
 
@@ -162,14 +163,17 @@ def test_exploration_without_a_successor_ends_in_new_trials():
 
 def test_promising_trials_are_held_against_newer_weights_until_they_end():
     a = adapter()
-    feed(a, [True] * PROBE_TRIALS)
-    feed(a, [True] * PROBE_TRIALS, generation=1)
-    assert not a.holds()  # the first models wait for nobody
-    feed(a, [True] * (PROBE_TRIALS - 1), generation=2)
+    for generation in range(GENERATIONS_WANTED - 1):
+        feed(a, [True] * PROBE_TRIALS, generation=generation)
+        assert not a.holds()  # the first models wait for nobody
+    last = GENERATIONS_WANTED - 1
+    a.observe(plan(a, last), [info()])
     assert not a.holds()
-    feed(a, [True], generation=2)
+    feed(a, [False], generation=last)
+    assert a.holds()  # until it is judged
+    feed(a, [True] * (PROBE_TRIALS - 1), generation=last)
     assert a.holds()
-    feed(a, [False] * 5, generation=2)
+    feed(a, [False] * 5, generation=last)
     assert not a.holds()
 
 
