@@ -33,10 +33,10 @@ template <class T> struct Model {
 // What one thread works with.
 template <class T> struct Desk {
     Neighborhood<T> around;
-    Room<T> features, nodes, slopes;
+    Room<T> features, by_sums, nodes, slopes;
 
     explicit Desk(const Model<T> &model) : around(model.plan) {
-        features.need(rounded<T>(model.plan.length));
+        features.need(model.plan.length), by_sums.need(model.plan.tables());
         nodes.need(size_t(model.deepest + 1) * model.widest + 1);
         slopes.need(size_t(model.deepest + 1) * model.widest + 1);
     }
@@ -55,6 +55,16 @@ bool usable(const double *positions, int64_t count) {
     return true;
 }
 
+// The atoms slab by slab, within a slab by species: the parameters of one network stay in the cache.
+std::vector<int64_t> in_order(const renkei_system &system, int64_t slabs) {
+    std::vector<int64_t> order(system.atoms);
+    for (int64_t i = 0; i < system.atoms; i++) order[i] = i;
+    for (int64_t slab = 0; slab < slabs; slab++)
+        std::stable_sort(order.begin() + slab * system.atoms / slabs, order.begin() + (slab + 1) * system.atoms / slabs,
+                         [&](int64_t i, int64_t j) { return system.kinds[i] < system.kinds[j]; });
+    return order;
+}
+
 // act(desk, list, structure, atom, share) for every atom; then gather(structure, share), or spoil(structure) if it is not usable.
 // Shares are summed in a fixed order.
 template <class T, class Act, class Gather, class Spoil>
@@ -63,6 +73,7 @@ void each_atom(const Model<T> &model, renkei_list &list, const renkei_system &sy
     int64_t atoms = system.atoms, slabs = std::max<int64_t>(1, std::min(MOST_SLABS, atoms / SLAB_ATOMS));
     std::vector<std::unique_ptr<Desk<T>>> desks(std::max(threads, 1));
     for (auto &desk : desks) desk = std::make_unique<Desk<T>>(model);
+    const std::vector<int64_t> order = in_order(system, slabs);
     std::vector<char> good(system.structures);
     for (int64_t b = 0; b < system.structures; b++) good[b] = usable(system.positions + 3 * atoms * b, 3 * atoms);
     for (int64_t b = 0; b < system.structures;) {
@@ -81,8 +92,8 @@ void each_atom(const Model<T> &model, renkei_list &list, const renkei_system &sy
                 Share &share = shares[task];
                 if (with_forces) share.forces.assign(3 * atoms, 0.0);
                 int64_t slab = task % slabs;
-                for (int64_t i = slab * atoms / slabs; i < (slab + 1) * atoms / slabs; i++)
-                    act(*desks[omp_get_thread_num()], list, b + task / slabs, i, share);
+                for (int64_t n = slab * atoms / slabs; n < (slab + 1) * atoms / slabs; n++)
+                    act(*desks[omp_get_thread_num()], list, b + task / slabs, order[n], share);
             } catch (...) {
 #pragma omp critical
                 problem = std::current_exception();
@@ -110,10 +121,9 @@ void energy_of(const Model<T> &model, renkei_list &list, const renkei_system &sy
         model, list, system, threads, true,
         [&](Desk<T> &desk, const renkei_list &found, int64_t b, int64_t i, Share &share) {
             desk.around.gather(found, system.positions + 3 * atoms * b, i);
-            desk.around.features(desk.features.data);
             const Network<T> &network = model.networks[system.kinds[i]];
-            double value = network.value_and_gradient(desk.features.data, desk.nodes.data, desk.slopes.data, model.widest);
-            desk.around.push(desk.features.data, share.forces.data(), share.virial);
+            double value = network.value_and_gradient(desk.around.sums(), desk.nodes.data, desk.slopes.data, model.widest);
+            desk.around.push(desk.nodes.data, share.forces.data(), share.virial);
             share.energy += value;
             if (atomic) atomic[atoms * b + i] = value;
         },
@@ -135,10 +145,8 @@ void values_of(const Model<T> &model, renkei_list &list, const renkei_system &sy
         model, list, system, threads, false,
         [&](Desk<T> &desk, const renkei_list &found, int64_t b, int64_t i, Share &) {
             desk.around.gather(found, system.positions + 3 * atoms * b, i);
-            if (direction)
-                desk.around.follow(direction + 3 * atoms * b, desk.features.data);
-            else
-                desk.around.features(desk.features.data);
+            const T *sums = direction ? desk.around.follow(direction + 3 * atoms * b) : desk.around.sums();
+            model.plan.unfold(sums, desk.features.data);
             std::copy(desk.features.data, desk.features.data + length, result + (atoms * b + i) * length);
         },
         [](int64_t, const Share &) {}, [&](int64_t b) { fill(result + atoms * b * length, atoms * length, NAN); });
@@ -154,8 +162,9 @@ void pull_back_of(const Model<T> &model, renkei_list &list, const renkei_system 
         [&](Desk<T> &desk, const renkei_list &found, int64_t b, int64_t i, Share &share) {
             const double *mine = gradient + (atoms * b + i) * length;
             std::copy(mine, mine + length, desk.features.data);
+            model.plan.fold(desk.features.data, desk.by_sums.data);
             desk.around.gather(found, system.positions + 3 * atoms * b, i);
-            desk.around.push(desk.features.data, share.forces.data(), share.virial);
+            desk.around.push(desk.by_sums.data, share.forces.data(), share.virial);
         },
         [&](int64_t b, const Share &share) { add_forces(share, b, atoms, forces, virial); },
         [&](int64_t b) { fill(forces + 3 * atoms * b, 3 * atoms, NAN), fill(virial + 9 * b, 9, NAN); });
@@ -166,7 +175,7 @@ template <class T> std::unique_ptr<Model<T>> model_of(const renkei_plan &plan, c
     if (!model->plan.take(plan)) return nullptr;
     for (int s = 0; networks && s < plan.species; s++) {
         model->networks.emplace_back();
-        model->networks.back().take(*networks, s, plan.length);
+        model->networks.back().take(*networks, s, model->plan);
         model->widest = std::max(model->widest, model->networks.back().widest());
         model->deepest = std::max(model->deepest, int(model->networks.back().layers.size()));
     }

@@ -39,32 +39,36 @@ template <class T> struct Lanes {
     }
 };
 
-// [a0 + a1, a2 + a3, ..., b0 + b1, ...]
-template <class T> static inline typename Lanes<T>::Vector add_neighbors(typename Lanes<T>::Vector a, typename Lanes<T>::Vector b) {
-    typename Lanes<T>::Mask even, odd;
-    for (int lane = 0; lane < Lanes<T>::width; lane++) {
-        even[lane] = 2 * lane;
-        odd[lane] = 2 * lane + 1;
-    }
+// Lanes without the bit `half`: a[lane] + a[lane + half]; with it: b[lane] + b[lane - half].
+template <class T, int half> static inline typename Lanes<T>::Vector join(typename Lanes<T>::Vector a, typename Lanes<T>::Vector b) {
+    constexpr int width = Lanes<T>::width;
+    typename Lanes<T>::Vector own, other;
 #if defined(__clang__)
-    typename Lanes<T>::Vector first, second;
-    for (int lane = 0; lane < Lanes<T>::width; lane++) {
-        first[lane] = 2 * lane < Lanes<T>::width ? a[2 * lane] : b[2 * lane - Lanes<T>::width];
-        second[lane] = 2 * lane < Lanes<T>::width ? a[2 * lane + 1] : b[2 * lane + 1 - Lanes<T>::width];
+    for (int lane = 0; lane < width; lane++) {
+        own[lane] = lane & half ? b[lane] : a[lane];
+        other[lane] = lane & half ? b[lane - half] : a[lane + half];
     }
-    return first + second;
 #else
-    return __builtin_shuffle(a, b, even) + __builtin_shuffle(a, b, odd);
+    typename Lanes<T>::Mask stay, move;
+    for (int lane = 0; lane < width; lane++) {
+        stay[lane] = lane & half ? lane + width : lane;
+        move[lane] = lane & half ? lane - half + width : lane + half;
+    }
+    own = __builtin_shuffle(a, b, stay), other = __builtin_shuffle(a, b, move);
 #endif
+    return own + other;
+}
+
+template <class T, int half> static inline void join_all(typename Lanes<T>::Vector *values) {
+    for (int k = 0; k < half; k++) values[k] = join<T, half>(values[k], values[k + half]);
+    if constexpr (half > 1) join_all<T, half / 2>(values);
 }
 
 // sums[k] = sum over the lanes of values[k]; both have room for a multiple of the width; values are overwritten
 template <class T> static inline void sum_lanes(typename Lanes<T>::Vector *values, int count, T *sums) {
     constexpr int width = Lanes<T>::width;
     for (int k = 0; k < count; k += width) {
-        for (int left = width; left > 1; left /= 2)
-            for (int pair = 0; pair < left / 2; pair++)
-                values[k + pair] = add_neighbors<T>(values[k + 2 * pair], values[k + 2 * pair + 1]);
+        join_all<T, width / 2>(values + k);
         Lanes<T>::store(sums + k, values[k]);
     }
 }

@@ -1,4 +1,4 @@
-// One atom's neighbourhood: gathered once, measured (features), then either pushed (forces) or followed (change of the features).
+// One atom's neighbourhood: gathered once, then measured (sums of the tables), pushed (forces), or followed (change of the sums).
 #pragma once
 
 #include <algorithm>
@@ -6,93 +6,22 @@
 #include <vector>
 
 #include "neighbors.hpp"
-#include "series.hpp"
-
-// A descriptor as the loops see it.
-template <class T> struct Plan {
-    int species, length, powers;
-    double radial_cutoff, angular_cutoff;
-    std::vector<int> power;
-    Shape radial, angular;
-    Loops<T> radial_loops, angular_loops;
-
-    // species pairs with the same weights in all channels share one series
-    struct Group {
-        std::vector<std::pair<int, int>> pairs;
-        std::vector<T> mix;  // (channels)
-        int only;            // the one channel that it alone fills with weight 1, or -1
-    };
-    std::vector<Group> groups;
-    int radial_channels, angular_channels;
-    std::vector<T> radial_mix;  // (species, channels)
-    std::vector<int> radial_only;
-    std::vector<int> radial_place, angular_place;  // (channels), (powers, channels)
-
-    bool take(const renkei_plan &from) {
-        species = from.species, length = from.length, powers = from.powers;
-        radial_cutoff = from.radial_cutoff, angular_cutoff = from.angular_cutoff;
-        power.assign(from.power, from.power + powers);
-        radial = shape_of(from.radial_terms), angular = shape_of(from.angular_terms);
-        if (!radial.outer || !angular.outer || powers > 3) return false;
-        radial_loops = loops_of<T, 1>(radial.outer);
-        angular_loops = powers == 1   ? loops_of<T, 1>(angular.outer)
-                        : powers == 2 ? loops_of<T, 2>(angular.outer)
-                                      : loops_of<T, 3>(angular.outer);
-        radial_channels = from.radial_channels, angular_channels = from.angular_channels;
-        radial_place.assign(from.radial_place, from.radial_place + radial_channels);
-        angular_place.assign(from.angular_place, from.angular_place + powers * angular_channels);
-        std::vector<std::vector<T>> columns;
-        for (int s = 0; s < species; s++) {
-            std::vector<T> column;
-            for (int c = 0; c < radial_channels; c++) column.push_back(T(from.radial_mix[c * species + s]));
-            radial_mix.insert(radial_mix.end(), column.begin(), column.end());
-            columns.push_back(column);
-        }
-        for (int s = 0; s < species; s++) radial_only.push_back(alone(columns, s));
-        int count = species * (species + 1) / 2, number = 0;
-        for (int a = 0; a < species; a++)
-            for (int b = a; b < species; b++, number++) {
-                std::vector<T> column;
-                for (int c = 0; c < angular_channels; c++) column.push_back(T(from.angular_mix[c * count + number]));
-                auto same = std::find_if(groups.begin(), groups.end(), [&](const Group &g) { return g.mix == column; });
-                if (same == groups.end()) same = groups.insert(groups.end(), Group{{}, column, -1});
-                same->pairs.push_back({a, b});
-            }
-        columns.clear();
-        for (const Group &group : groups) columns.push_back(group.mix);
-        for (size_t g = 0; g < groups.size(); g++) groups[g].only = alone(columns, int(g));
-        return true;
-    }
-
-  private:
-    static int alone(const std::vector<std::vector<T>> &columns, int which) {
-        int found = -1;
-        for (size_t c = 0; c < columns[which].size(); c++) {
-            if (columns[which][c] == 0) continue;
-            if (found >= 0 || columns[which][c] != 1) return -1;
-            found = int(c);
-        }
-        for (size_t other = 0; found >= 0 && other < columns.size(); other++)
-            if (int(other) != which && columns[other][found] != 0) return -1;
-        return found;
-    }
-};
+#include "plan.hpp"
 
 template <class T> class Neighborhood {
     typedef typename Lanes<T>::Vector V;
     static constexpr int width = Lanes<T>::width;
+    static constexpr int at_once = RENKEI_VECTOR_BYTES == 64 ? 4 : 2;  // first neighbours whose sums stay in registers
 
   public:
     explicit Neighborhood(const Plan<T> &plan) : plan_(plan) {
         begin_.resize(plan.species + 1), end_.resize(plan.species);
         near_begin_.resize(plan.species + 1), near_end_.resize(plan.species);
         column_.resize(plan.groups.size() + 1);
-        radial_sums_ = plan.radial_channels * plan.radial.size();
-        angular_sums_ = plan.angular_channels * plan.powers * plan.angular.size();
-        own_ = std::max(plan.radial.size(), plan.powers * plan.angular.size());
-        table_.need(rounded<T>(radial_sums_) + rounded<T>(angular_sums_) + own_);
-        sums_.need(rounded<T>(radial_sums_) + rounded<T>(angular_sums_) + 2 * own_ + width);
-        series_.need(std::max(plan.radial.terms, plan.angular.terms) + 1);
+        pair_at_.resize(plan.species * plan.species);
+        size_t most = rounded<T>(std::max(plan.radial_size(), plan.angular_size()));
+        table_.need(most), own_.need(most), coefficients_.need(2 * most);
+        sums_.need(plan.tables());
     }
 
     // Neighbours of atom i within the cut-off, with unit vectors, cut-off values and cosines.
@@ -129,44 +58,32 @@ template <class T> class Neighborhood {
         gather_triplets();
     }
 
-    // Features (length), added up over the neighbours.
-    void features(T *result) {
-        clear();
-        for (int s = 0; s < plan_.species; s++)
-            add(plan_.radial, 1, radial_table(), plan_.radial_channels, &plan_.radial_mix[size_t(s) * plan_.radial_channels],
-                plan_.radial_only[s], end_[s] > begin_[s], [&](V *table) {
-                    plan_.radial_loops.project(plan_.radial, row(X) + begin_[s], row(F) + begin_[s], stride_, begin_[s + 1] - begin_[s], table);
-                });
-        for (size_t g = 0; g < plan_.groups.size(); g++) add_angular(g, [&](V *table, int low, int points) {
-                plan_.angular_loops.project(plan_.angular, triplet(COS) + low, weights() + low, triplets_, points, table);
-            });
-        unmix(result);
+    // Sums of all channels' tables (plan.tables()); they hold until the next call.
+    const T *sums() {
+        return all_series([&](int low, int points, V *table) {
+            plan_.radial_loops.project(plan_.radial, row(X) + low, row(F) + low, stride_, points, table);
+        }, [&](int low, int points, V *table) {
+            plan_.angular_loops.project(plan_.angular, triplet(COS) + low, weights() + low, triplets_, points, table);
+        });
     }
 
-    // Derivatives of the energy by the features -> forces (atoms, 3) and virial (9).
-    void push(const T *gradient, double *forces, double *virial) {
-        fold_channels(gradient);
-        push_radial();
-        for (size_t g = 0; g < plan_.groups.size(); g++) push_angles(g);
+    // Derivatives of the energy by the sums -> forces (atoms, 3) and virial (9).
+    void push(const T *by_sums, double *forces, double *virial) {
+        push_radial(by_sums);
+        for (size_t g = 0; g < plan_.groups.size(); g++) push_angles(g, by_sums + plan_.angular_begin());
         spread();
         collect(forces, virial);
     }
 
-    // Change of the features (length) when atoms move along direction (atoms, 3).
-    void follow(const double *direction, T *result) {
+    // Change of the sums when atoms move along direction (atoms, 3).
+    const T *follow(const double *direction) {
         move(direction);
-        clear();
-        for (int s = 0; s < plan_.species; s++)
-            add(plan_.radial, 1, radial_table(), plan_.radial_channels, &plan_.radial_mix[size_t(s) * plan_.radial_channels],
-                plan_.radial_only[s], end_[s] > begin_[s], [&](V *table) {
-                    plan_.radial_loops.project_change(plan_.radial, row(X) + begin_[s], row(F) + begin_[s], row(VX) + begin_[s],
-                                                      row(BY_R) + begin_[s], stride_, begin_[s + 1] - begin_[s], table);
-                });
-        for (size_t g = 0; g < plan_.groups.size(); g++) add_angular(g, [&](V *table, int low, int points) {
-                plan_.angular_loops.project_change(plan_.angular, triplet(COS) + low, weights() + low, triplet(BY_COS) + low,
-                                                   changes() + low, triplets_, points, table);
-            });
-        unmix(result);
+        return all_series([&](int low, int points, V *table) {
+            plan_.radial_loops.project_change(plan_.radial, row(X) + low, row(F) + low, row(VX) + low, row(BY_R) + low, stride_, points, table);
+        }, [&](int low, int points, V *table) {
+            plan_.angular_loops.project_change(plan_.angular, triplet(COS) + low, weights() + low, triplet(BY_COS) + low, changes() + low,
+                                               triplets_, points, table);
+        });
     }
 
   private:
@@ -179,10 +96,11 @@ template <class T> class Neighborhood {
 
     const Plan<T> &plan_;
     int64_t center_ = 0;
-    int count_ = 0, near_count_ = 0, radial_sums_, angular_sums_, own_;
+    int count_ = 0, near_count_ = 0;
     size_t stride_ = 0, triplets_ = 0;
-    std::vector<int> begin_, end_, near_begin_, near_end_, column_;
-    Room<T> pair_, near_, triplet_, sums_, series_, fours_, folded_;
+    std::vector<int> begin_, end_, near_begin_, near_end_;
+    std::vector<int> column_, pair_at_;  // first triplet of a group (groups + 1), of a pair (species, species)
+    Room<T> pair_, near_, triplet_, sums_, own_, coefficients_, fours_;
     Room<V> table_;
     Room<int32_t> atom_, origin_;
 
@@ -191,9 +109,6 @@ template <class T> class Neighborhood {
     T *triplet(int which) { return triplet_.data + size_t(which) * triplets_; }
     T *weights() { return plan_.powers == 1 && plan_.power[0] == 1 ? triplet(WEIGHT) : triplet(TRIPLET_ROWS); }  // (powers) rows
     T *changes() { return triplet(TRIPLET_ROWS + plan_.powers); }                                                // (powers) rows
-    V *radial_table() { return table_.data; }
-    V *angular_table() { return table_.data + rounded<T>(radial_sums_); }
-    V *own_table() { return angular_table() + rounded<T>(angular_sums_); }
 
     // End the run of a species: pad it to a whole vector with neighbours that count nothing.
     int close(int kind, int count) {
@@ -277,6 +192,12 @@ template <class T> class Neighborhood {
         int at = 0;
         for (size_t g = 0; g < plan_.groups.size(); g++) {
             column_[g] = at;
+            int before = at;
+            for (auto [a, b] : plan_.groups[g].pairs) {
+                int left = near_end_[a] - near_begin_[a], right = near_end_[b] - near_begin_[b];
+                pair_at_[a * plan_.species + b] = before;
+                before += a == b ? left * (left - 1) / 2 : left * right;
+            }
             each_run(g, [&](int j, int k, int last) RENKEI_INLINE {
                 const T *x = near(NX), *y = near(NY), *z = near(NZ), *f = near(G);
                 V jx = Lanes<T>::all(x[j]), jy = Lanes<T>::all(y[j]), jz = Lanes<T>::all(z[j]), jf = Lanes<T>::all(f[j]);
@@ -316,75 +237,48 @@ template <class T> class Neighborhood {
             }
     }
 
-    void clear() { std::fill(table_.data, table_.data + rounded<T>(radial_sums_) + rounded<T>(angular_sums_), V{}); }
+    // Every series, summed over its points by radial(first point, points, table) or angular(...), into all channels.
+    template <class Radial, class Angular> const T *all_series(Radial radial, Angular angular) {
+        std::fill(sums_.data, sums_.data + plan_.tables(), T(0));
+        for (int s = 0; s < plan_.species; s++)
+            add(begin_[s], end_[s], begin_[s + 1], plan_.radial_size(), &plan_.radial_mix[size_t(s) * plan_.radial_channels],
+                plan_.radial_channels, sums_.data, radial);
+        for (size_t g = 0; g < plan_.groups.size(); g++)
+            add(column_[g], column_[g + 1], column_[g + 1], plan_.angular_size(), plan_.groups[g].mix.data(), plan_.angular_channels,
+                sums_.data + plan_.angular_begin(), angular);
+        return sums_.data;
+    }
 
-    // One series into the tables of its channels.
-    template <class Fill>
-    void add(const Shape &shape, int powers, V *channels, int count, const T *mix, int only, bool any, Fill fill) {
-        if (!any) return;
-        int size = powers * shape.size();
-        if (only >= 0) return fill(channels + only * size);
-        V *own = own_table();
-        std::fill(own, own + size, V{});
-        fill(own);
-        for (int c = 0; c < count; c++)
+    template <class Fill> void add(int low, int end, int padded, int size, const T *mix, int channels, T *into, Fill fill) {
+        if (end == low) return;
+        int room = rounded<T>(size);
+        std::fill(table_.data, table_.data + room, V{});
+        fill(low, padded - low, table_.data);
+        sum_lanes<T>(table_.data, room, own_.data);
+        for (int c = 0; c < channels; c++, into += size)
             if (mix[c] != 0)
-                for (int k = 0; k < size; k++) channels[c * size + k] += mix[c] * own[k];
+                for (int k = 0; k < size; k++) into[k] += mix[c] * own_.data[k];
     }
 
-    template <class Fill> void add_angular(size_t g, Fill fill) {
-        const auto &group = plan_.groups[g];
-        int low = column_[g], points = column_[g + 1] - low;
-        add(plan_.angular, plan_.powers, angular_table(), plan_.angular_channels, group.mix.data(), group.only, points > 0,
-            [&](V *table) { fill(table, low, points); });
-    }
-
-    // Tables -> features in their order.
-    void unmix(T *result) {
-        T *radial = sums_.data, *angular = radial + rounded<T>(radial_sums_);
-        sum_lanes<T>(radial_table(), radial_sums_, radial);
-        sum_lanes<T>(angular_table(), angular_sums_, angular);
-        for (int c = 0; c < plan_.radial_channels; c++) unfold(plan_.radial, 1, 0, radial + c * plan_.radial.size(), result + plan_.radial_place[c]);
-        for (int c = 0; c < plan_.angular_channels; c++)
-            for (int k = 0; k < plan_.powers; k++)
-                unfold(plan_.angular, plan_.powers, k, angular + c * plan_.powers * plan_.angular.size(),
-                       result + plan_.angular_place[k * plan_.angular_channels + c]);
-    }
-
-    // Tables of the channels from dE/dG: {coefficient, j * coefficient}, radial then angular.
-    void fold_channels(const T *gradient) {
-        int radial = 2 * plan_.radial.size(), angular = 2 * plan_.powers * plan_.angular.size();
-        folded_.need(size_t(plan_.radial_channels) * radial + size_t(plan_.angular_channels) * angular);
-        T *table = folded_.data;
-        for (int c = 0; c < plan_.radial_channels; c++, table += radial) {
-            std::copy_n(gradient + plan_.radial_place[c], plan_.radial.terms, series_.data);
-            fold(plan_.radial, 1, 0, series_.data, table);
-        }
-        for (int c = 0; c < plan_.angular_channels; c++, table += angular)
-            for (int k = 0; k < plan_.powers; k++) {
-                std::copy_n(gradient + plan_.angular_place[k * plan_.angular_channels + c], plan_.angular.terms, series_.data);
-                fold(plan_.angular, plan_.powers, k, series_.data, table);
-            }
-    }
-
-    // The table of one species or group out of those of the channels.
-    const T *mixed(const T *tables, int size, int channels, const T *mix, int only) {
-        if (only >= 0) return tables + only * size;
-        T *result = sums_.data;
+    // The coefficients of one species or group, and j times them, out of the derivatives by the channels' sums.
+    const T *mixed(const T *by_sums, int size, const std::vector<T> &order, const T *mix, int channels) {
+        T *result = coefficients_.data, *risen = result + size;
         std::fill(result, result + size, T(0));
-        for (int c = 0; c < channels; c++)
+        for (int c = 0; c < channels; c++, by_sums += size)
             if (mix[c] != 0)
-                for (int k = 0; k < size; k++) result[k] += mix[c] * tables[c * size + k];
+                for (int k = 0; k < size; k++) result[k] += mix[c] * by_sums[k];
+#pragma GCC ivdep
+        for (int k = 0; k < size; k++) risen[k] = order[k] * result[k];
         return result;
     }
 
-    void push_radial() {
+    void push_radial(const T *by_sums) {
         T *value = row(VX), *slope = row(VY), scale = T(2 / plan_.radial_cutoff);
         for (int s = 0; s < plan_.species; s++) {
             int low = begin_[s], points = begin_[s + 1] - low;
             if (points == 0) continue;
-            const T *table = mixed(folded_.data, 2 * plan_.radial.size(), plan_.radial_channels,
-                                   &plan_.radial_mix[size_t(s) * plan_.radial_channels], plan_.radial_only[s]);
+            const T *table = mixed(by_sums, plan_.radial_size(), plan_.radial_order,
+                                   &plan_.radial_mix[size_t(s) * plan_.radial_channels], plan_.radial_channels);
             plan_.radial_loops.evaluate(plan_.radial, row(X) + low, table, points, value + low, slope + low, stride_);
         }
         const T *f = row(F), *df = row(SLOPE);
@@ -394,12 +288,12 @@ template <class T> class Neighborhood {
     }
 
     // dE/dcos and dE/dweight of a group's triplets
-    void push_angles(size_t g) {
+    void push_angles(size_t g, const T *by_sums) {
         const auto &group = plan_.groups[g];
         int low = column_[g], points = column_[g + 1] - low;
         if (points == 0) return;
-        const T *coefficients = mixed(folded_.data + 2 * size_t(radial_sums_), 2 * plan_.powers * plan_.angular.size(),
-                                      plan_.angular_channels, group.mix.data(), group.only);
+        const T *coefficients =
+            mixed(by_sums, plan_.angular_size(), plan_.angular_order, group.mix.data(), plan_.angular_channels);
         bool plain = weights() == triplet(WEIGHT);  // then the series is dE/dweight itself
         T *value = (plain ? triplet(BY_WEIGHT) : changes()) + low, *slope = triplet(TRIPLET_ROWS) + low;
         const T *weight = triplet(WEIGHT) + low;
@@ -427,69 +321,68 @@ template <class T> class Neighborhood {
         }
     }
 
-    // sums over the triplets of each near neighbour: by its cut-off value, and by its unit vector
+    // Sums over the triplets of each near neighbour: by its cut-off value, and by its unit vector. As the second of a pair it has them
+    // in rows, as the first in `fours_`.
     void spread() {
         for (int which : {BY_G, WX, WY, WZ}) std::fill(near(which), near(which) + near_count_, T(0));
-        fours_.need(4 * size_t(near_count_) + 16);
-        std::fill(fours_.data, fours_.data + 4 * size_t(near_count_) + 16, T(0));
-        for (size_t g = 0; g < plan_.groups.size(); g++) {
-            size_t at = column_[g];
-            for (auto [a, b] : plan_.groups[g].pairs) {
-                int left = near_end_[a] - near_begin_[a], right = near_end_[b] - near_begin_[b];
-                for (int q = near_begin_[b]; q < near_end_[b]; q += width) spread_block(a, b, at, q);
-                at += a == b ? size_t(left) * (left - 1) / 2 : size_t(left) * right;
+        fours_.need(4 * size_t(near_count_) + 4 * at_once);
+        for (int a = 0; a < plan_.species; a++)
+            for (int j = near_begin_[a]; j < near_end_[a]; j += at_once) {
+                V by_j[4 * at_once] = {};
+                for (int b = a; b < plan_.species; b++) {
+                    int first = a == b ? near_begin_[a] + (j + 1 - near_begin_[a]) / width * width : near_begin_[b];
+                    for (int q = first; q < near_end_[b]; q += width) {
+                        bool edge = q + width > near_end_[b] || j + at_once > near_end_[a] || (a == b && j + at_once > q);
+                        if (edge)
+                            spread_block<true>(a, b, j, q, by_j);
+                        else
+                            spread_block<false>(a, b, j, q, by_j);
+                    }
+                }
+                V four[4 * at_once];
+                for (int k = 0; k < 4 * at_once; k++) four[k] = by_j[k];
+                sum_lanes<T>(four, 4 * at_once, fours_.data + 4 * size_t(j));
             }
-        }
-        for (int n = 0; n < near_count_; n++) {
-            near(BY_G)[n] += fours_[4 * n], near(WX)[n] += fours_[4 * n + 1];
-            near(WY)[n] += fours_[4 * n + 2], near(WZ)[n] += fours_[4 * n + 3];
-        }
     }
 
-    // the same for the triplets of one species pair, which begin at `at`, with the second neighbours q .. q + width
-    void spread_block(int a, int b, size_t at, int q) {
-        const T *x = near(NX), *y = near(NY), *z = near(NZ), *f = near(G);
-        T *sums[4] = {near(BY_G), near(WX), near(WY), near(WZ)};
-        const T *by_weight = triplet(BY_WEIGHT) + at, *by_cosine = triplet(BY_COS) + at;
-        V kx = Lanes<T>::load(x + q), ky = Lanes<T>::load(y + q), kz = Lanes<T>::load(z + q), kf = Lanes<T>::load(f + q);
-        V by_k[4] = {V{}, V{}, V{}, V{}};
-        int first = near_begin_[a], last = near_end_[b] - q;  // lanes beyond it are padding
-        int end = a == b ? std::min(near_end_[a], q + width - 1) : near_end_[a];
-        std::ptrdiff_t place = q - (a == b ? first + 1 : near_begin_[b]);  // of lane 0, for the first j
-        std::ptrdiff_t step = a == b ? near_end_[a] - first - 2 : near_end_[b] - near_begin_[b];
-        for (int j = first; j < end; j += 4) {
-            V by_j[16];
-            for (int n = 0; n < 4; n++, place += step, step -= a == b) {
-                if (j + n >= end) {
-                    for (int k = 0; k < 4; k++) by_j[4 * n + k] = V{};
-                    continue;
-                }
-                V p = Lanes<T>::load(by_weight + place), c = Lanes<T>::load(by_cosine + place);
-                int low = a == b ? j + n + 1 - q : 0;
-                if (low > 0 || last < width) {
-                    p = Lanes<T>::between(p, low, last);
-                    c = Lanes<T>::between(c, low, last);
-                }
-                by_k[0] += p * f[j + n], by_k[1] += c * x[j + n], by_k[2] += c * y[j + n], by_k[3] += c * z[j + n];
-                by_j[4 * n] = p * kf, by_j[4 * n + 1] = c * kx, by_j[4 * n + 2] = c * ky, by_j[4 * n + 3] = c * kz;
+    // The same for the triplets of j .. j + at_once with the second neighbours q .. q + width; at an edge some are not there.
+    template <bool edge> RENKEI_INLINE void spread_block(int a, int b, int j, int q, V (&by_j)[4 * at_once]) {
+        const T *x = near(NX) + j, *y = near(NY) + j, *z = near(NZ) + j, *f = near(G) + j;
+        T *sums[4] = {near(BY_G) + q, near(WX) + q, near(WY) + q, near(WZ) + q};
+        V kx = Lanes<T>::load(near(NX) + q), ky = Lanes<T>::load(near(NY) + q), kz = Lanes<T>::load(near(NZ) + q);
+        V kf = Lanes<T>::load(near(G) + q), by_k[4] = {};
+        std::ptrdiff_t row = j - near_begin_[a], left = near_end_[a] - near_begin_[a], right = near_end_[b] - near_begin_[b];
+        std::ptrdiff_t place = pair_at_[a * plan_.species + b] + q - near_begin_[b];  // of lane 0
+        place += a == b ? row * left - row * (row + 3) / 2 - 1 : row * right;
+        std::ptrdiff_t step = a == b ? left - row - 2 : right, less = a == b;
+        const T *by_weight = triplet(BY_WEIGHT), *by_cosine = triplet(BY_COS);
+#pragma GCC unroll 4
+        for (int n = 0; n < at_once; n++, place += step, step -= less) {
+            V p, c;
+            if (edge) {
+                int low = a == b ? j + n + 1 - q : 0, high = j + n < near_end_[a] ? near_end_[b] - q : 0;
+                if (low >= high) continue;
+                p = Lanes<T>::between(Lanes<T>::load(by_weight + place), low, high);
+                c = Lanes<T>::between(Lanes<T>::load(by_cosine + place), low, high);
+            } else {
+                p = Lanes<T>::load(by_weight + place);
+                c = Lanes<T>::load(by_cosine + place);
             }
-            T total[16], *fours = fours_.data + 4 * j;
-            sum_lanes<T>(by_j, 16, total);
-            for (int k = 0; k < 16; k += width) Lanes<T>::store(fours + k, Lanes<T>::load(fours + k) + Lanes<T>::load(total + k));
+            by_k[0] += p * f[n], by_k[1] += c * x[n], by_k[2] += c * y[n], by_k[3] += c * z[n];
+            by_j[4 * n] += p * kf, by_j[4 * n + 1] += c * kx, by_j[4 * n + 2] += c * ky, by_j[4 * n + 3] += c * kz;
         }
-        for (int k = 0; k < 4; k++) Lanes<T>::store(sums[k] + q, Lanes<T>::load(sums[k] + q) + by_k[k]);
+        for (int k = 0; k < 4; k++) Lanes<T>::store(sums[k], Lanes<T>::load(sums[k]) + by_k[k]);
     }
 
     void collect(double *forces, double *virial) {
         T *vx = row(VX), *vy = row(VY), *vz = row(VZ), *by = row(BY_R);
-        std::fill(vx, vx + count_, T(0));
-        std::fill(vy, vy + count_, T(0));
-        std::fill(vz, vz + count_, T(0));
+        for (T *array : {vx, vy, vz}) std::fill(array, array + count_, T(0));
         for (int s = 0; s < plan_.species; s++)
             for (int n = near_begin_[s]; n < near_end_[s]; n++) {
                 int q = origin_[n];
-                by[q] += near(G_SLOPE)[n] * near(BY_G)[n];
-                vx[q] = near(WX)[n], vy[q] = near(WY)[n], vz[q] = near(WZ)[n];
+                const T *four = fours_.data + 4 * n;
+                by[q] += near(G_SLOPE)[n] * (near(BY_G)[n] + four[0]);
+                vx[q] = near(WX)[n] + four[1], vy[q] = near(WY)[n] + four[2], vz[q] = near(WZ)[n] + four[3];
             }
         const T *ux = row(UX), *uy = row(UY), *uz = row(UZ), *inverse = row(INVERSE);
 #pragma GCC ivdep
@@ -499,18 +392,30 @@ template <class T> class Neighborhood {
             vy[q] = along * uy[q] + vy[q] * inverse[q];
             vz[q] = along * uz[q] + vz[q] * inverse[q];
         }
-        const T *dx = row(DX), *dy = row(DY), *dz = row(DZ);
-        double total[3] = {0, 0, 0}, stress[9] = {0, 0, 0, 0, 0, 0, 0, 0, 0};
         for (int s = 0; s < plan_.species; s++)
             for (int q = begin_[s]; q < end_[s]; q++) {
-                double x = vx[q], y = vy[q], z = vz[q], at[3] = {double(dx[q]), double(dy[q]), double(dz[q])};
                 double *force = forces + 3 * size_t(atom_[q]);
-                force[0] -= x, force[1] -= y, force[2] -= z;
-                total[0] += x, total[1] += y, total[2] += z;
-                for (int a = 0; a < 3; a++) stress[3 * a] += at[a] * x, stress[3 * a + 1] += at[a] * y, stress[3 * a + 2] += at[a] * z;
+                force[0] -= double(vx[q]), force[1] -= double(vy[q]), force[2] -= double(vz[q]);
             }
-        for (int a = 0; a < 3; a++) forces[3 * center_ + a] += total[a];
-        for (int k = 0; k < 9; k++) virial[k] -= stress[k];
+        sum_over_neighbors(forces + 3 * center_, virial);
+    }
+
+    // What the neighbours push, back on the centre; and the virial. Padding has a vector of zeros.
+    void sum_over_neighbors(double *force, double *virial) {
+        V sums[rounded<T>(12)] = {};
+        const T *d[3] = {row(DX), row(DY), row(DZ)}, *v[3] = {row(VX), row(VY), row(VZ)};
+        for (int q = 0; q < count_; q += width) {
+            V by[3] = {Lanes<T>::load(v[0] + q), Lanes<T>::load(v[1] + q), Lanes<T>::load(v[2] + q)};
+            for (int a = 0; a < 3; a++) {
+                V at = Lanes<T>::load(d[a] + q);
+                for (int b = 0; b < 3; b++) sums[3 * a + b] += at * by[b];
+                sums[9 + a] += by[a];
+            }
+        }
+        T total[rounded<T>(12)];
+        sum_lanes<T>(sums, rounded<T>(12), total);
+        for (int k = 0; k < 9; k++) virial[k] -= double(total[k]);
+        for (int a = 0; a < 3; a++) force[a] += double(total[9 + a]);
     }
 
     // how distances, unit vectors, cut-offs, cosines and weights change along a direction

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "lanes.hpp"
+#include "plan.hpp"
 #include "renkei_kernels.h"
 
 // e^y to a few last bits, y clamped; without a call, so that loops over it become vector code.
@@ -34,29 +35,21 @@ template <class T> struct Layer {
 template <class T> struct Network {
     int activation = 0;
     std::vector<Layer<T>> layers;
-    std::vector<T> mean, scale;  // (F)
 
-    void take(const renkei_networks &from, int species, int length) {
+    // Inputs are sums of tables (plan.hpp): what makes features of them, and their mean and scale, are part of the first layer.
+    void take(const renkei_networks &from, int species, const Plan<T> &plan) {
         activation = from.activation;
-        mean.assign(from.mean + species * length, from.mean + (species + 1) * length);
-        scale.assign(from.scale + species * length, from.scale + (species + 1) * length);
         const double *at = from.parameters + from.begin[species];
         const int32_t *sizes = from.sizes + species * (from.depth + 1);
         for (int l = 0; l < from.layers[species]; l++) {
-            Layer<T> layer{sizes[l], sizes[l + 1], rounded<T>(sizes[l]), rounded<T>(sizes[l + 1]), {}, {}, {}};
-            layer.forward.assign(size_t(layer.in) * layer.out_room, T(0));
-            layer.backward.assign(size_t(layer.out) * layer.in_room, T(0));
-            layer.bias.assign(layer.out_room, T(0));
-            for (int o = 0; o < layer.out; o++) {
-                for (int k = 0; k < layer.in; k++) {
-                    T weight = T(at[size_t(o) * layer.in + k]);
-                    layer.forward[size_t(k) * layer.out_room + o] = weight;
-                    layer.backward[size_t(o) * layer.in_room + k] = weight;
-                }
-                layer.bias[o] = T(at[size_t(layer.out) * layer.in + o]);
+            int in = sizes[l], out = sizes[l + 1];
+            std::vector<double> matrix(at, at + size_t(out) * in), bias(at + size_t(out) * in, at + size_t(out) * (in + 1));
+            if (l == 0) {
+                matrix = on_sums(matrix, bias, from.mean + species * plan.length, from.scale + species * plan.length, plan);
+                in = plan.tables();
             }
-            at += size_t(layer.out) * (layer.in + 1);
-            layers.push_back(std::move(layer));
+            layers.push_back(layer_of(matrix, bias, in, out));
+            at += size_t(out) * (sizes[l] + 1);
         }
     }
 
@@ -66,13 +59,13 @@ template <class T> struct Network {
         return most;
     }
 
-    // features are scaled in place and replaced by the derivative. nodes, slopes: (layers + 1, widest) scratch.
-    double value_and_gradient(T *features, T *nodes, T *slopes, int widest) const {
-        int length = int(mean.size()), depth = int(layers.size());
-        for (int k = 0; k < length; k++) nodes[k] = (features[k] - mean[k]) * scale[k];
+    // The value; its derivative by the inputs is left in the first row of nodes. nodes, slopes: (layers + 1, widest) scratch.
+    double value_and_gradient(const T *inputs, T *nodes, T *slopes, int widest) const {
+        int depth = int(layers.size());
         for (int l = 0; l < depth; l++) {
             T *out = nodes + (l + 1) * widest;
-            multiply(layers[l].forward.data(), layers[l].bias.data(), nodes + l * widest, layers[l].in, layers[l].out_room, out);
+            const T *in = l ? nodes + l * widest : inputs;
+            multiply(layers[l].forward.data(), layers[l].bias.data(), in, layers[l].in, layers[l].out_room, out);
             if (l < depth - 1) activate(out, slopes + (l + 1) * widest, layers[l].out_room);
         }
         double value = double(nodes[depth * widest]);
@@ -84,11 +77,41 @@ template <class T> struct Network {
             if (l > 0)
                 for (int k = 0; k < layers[l].in; k++) slopes[l * widest + k] *= target[k];
         }
-        for (int k = 0; k < length; k++) features[k] = nodes[k] * scale[k];
         return value;
     }
 
   private:
+    static Layer<T> layer_of(const std::vector<double> &matrix, const std::vector<double> &bias, int in, int out) {
+        Layer<T> layer{in, out, rounded<T>(in), rounded<T>(out), {}, {}, {}};
+        layer.forward.assign(size_t(in) * layer.out_room, T(0));
+        layer.backward.assign(size_t(out) * layer.in_room, T(0));
+        layer.bias.assign(layer.out_room, T(0));
+        for (int o = 0; o < out; o++) {
+            for (int k = 0; k < in; k++) {
+                T weight = T(matrix[size_t(o) * in + k]);
+                layer.forward[size_t(k) * layer.out_room + o] = weight;
+                layer.backward[size_t(o) * layer.in_room + k] = weight;
+            }
+            layer.bias[o] = T(bias[o]);
+        }
+        return layer;
+    }
+
+    // The first layer (out, features) as one on sums, (out, plan.tables()); takes the mean into the bias.
+    static std::vector<double> on_sums(std::vector<double> matrix, std::vector<double> &bias, const double *mean, const double *scale,
+                                       const Plan<T> &plan) {
+        std::vector<double> result(bias.size() * plan.tables());
+        for (size_t o = 0; o < bias.size(); o++) {
+            double *row = &matrix[o * plan.length];
+            for (int k = 0; k < plan.length; k++) {
+                row[k] *= scale[k];
+                bias[o] -= row[k] * mean[k];
+            }
+            plan.fold(row, &result[o * plan.tables()]);
+        }
+        return result;
+    }
+
     // out (multiple of the width) = bias + sum_k in[k] * rows[k]
     static void multiply(const T *rows, const T *bias, const T *in, int count, int room, T *out) {
         constexpr int width = Lanes<T>::width;
@@ -133,6 +156,16 @@ template <class T> struct Network {
                     slopes[k] = t * (1 - t);
                 }
                 break;
+            case 3:
+            case 4: {
+                const T height = T(1.7159), steepness = T(2.0 / 3), line = activation == 4 ? T(0.1) : T(0);
+                for (int k = 0; k < count; k++) {
+                    T t = 1 - 2 / (exponential(2 * steepness * nodes[k]) + 1);
+                    nodes[k] = height * t + line * nodes[k];
+                    slopes[k] = height * steepness * (1 - t * t) + line;
+                }
+                break;
+            }
             default:
                 for (int k = 0; k < count; k++) slopes[k] = 1;
         }
