@@ -22,7 +22,7 @@ from kernels.descriptors.base import Chebyshev, kinds
 from kernels.neighbors.base import lattice
 from kernels.network import Networks
 
-INTERFACE = 1  # of renkei_kernels.h
+INTERFACE = 2  # of renkei_kernels.h
 FOLDER = Path(__file__).parent / "csrc"
 INSTRUCTIONS = {"x86_64": ("avx512", "avx2", "sse2"), "aarch64": ("sve512", "neon")}  # best first; others: generic
 

@@ -11,7 +11,8 @@ from numba.extending import intrinsic
 from kernels.arrays import Array
 from kernels.jit import kernel
 
-ACTIVATIONS = ("linear", "tanh", "sigmoid")
+ACTIVATIONS = ("linear", "tanh", "sigmoid", "mtanh", "twist")  # in the order of aenet's codes
+HEIGHT, STEEPNESS, TWIST = 1.7159, 2 / 3, 0.1  # mtanh: HEIGHT tanh(STEEPNESS x); twist: the same + TWIST x
 
 
 class Networks(NamedTuple):
@@ -128,6 +129,11 @@ def _activate(activation: int, nodes: Array, slopes: Array) -> None:
         for k in range(nodes.size):
             t = 1 / (1 + _exponential(-nodes[k]))
             nodes[k], slopes[k] = t, t * (1 - t)
+    elif activation >= 3:
+        line = TWIST if activation == 4 else 0.0
+        for k in range(nodes.size):
+            t = 1 - 2 / (_exponential(2 * STEEPNESS * nodes[k]) + 1)
+            nodes[k], slopes[k] = HEIGHT * t + line * nodes[k], HEIGHT * STEEPNESS * (1 - t * t) + line
     else:
         for k in range(nodes.size):
             slopes[k] = 1.0

@@ -14,25 +14,48 @@ from ase.data import chemical_symbols
 from kernels.potentials import base as potentials
 from protocol import atomic, names, weights
 from protocol.errors import BadSetting
+from protocol.records import Card
+from protocol.store import Store
 
 
 class Potential(Calculator):
-    """ASE calculator of one weights folder, e.g. `RUN/train/epoch-0001/weights/generation-000003`.
+    """ASE calculator of a published network, e.g. `RUN/train/epoch-0001/weights/generation-000003`, or of aenet's files.
 
     Energies in eV, forces in eV/A, stress in eV/A^3 (Voigt, tension positive). The restraint of a free cluster is not
     part of it: it belongs to the run's target, not to the trained potential.
     """
 
     implemented_properties = ["energy", "forces", "stress"]
+    folder: Path  # where the network lies
+    card: Card | None  # None for aenet's files
+    _potential: potentials.Potential
 
     def __init__(self, folder: str | Path, **kwargs: Any) -> None:
-        """Read and verify a weights folder. Raises BadSetting where there is none."""
-        super().__init__(**kwargs)
-        self.folder = Path(folder)
-        if not (self.folder / names.CARD).is_file():
-            raise BadSetting(f"there is no {names.CARD}", str(self.folder), "give a folder weights/generation-NNNNNN of a run")
-        self.card = weights.verify(self.folder, atomic.sha256(self.folder / names.CARD))
-        self._potential = potentials.load(self.card.format, self.folder, self.card.generation)
+        """Read and verify a weights folder, or the newest one of a run folder. Raises BadSetting where there is none."""
+        place = _published(Path(folder))
+        card = weights.verify(place, atomic.sha256(place / names.CARD))
+        self._hold(potentials.load(card.format, place, card.generation), place, card, kwargs)
+
+    @classmethod
+    def from_aenet(cls, folder: str | Path, version: int = 0, **kwargs: Any) -> Potential:
+        """Calculator of a folder with a .nn.ascii or .nn file of aenet for each species.
+
+        version: of aenet's descriptor, which its files do not name: 0 (aenet 2.0.4), 1 (2.0.3 and before) or 10;
+        kernels/potentials/aenet.py says what they mean.
+        Raises BadSetting, one sentence that names the file, where they are not one potential.
+        """
+        from kernels.potentials import aenet
+
+        calculator = cls.__new__(cls)
+        try:
+            calculator._hold(aenet.build(Path(folder), -1, version), Path(folder), None, kwargs)
+        except ValueError as error:
+            raise BadSetting(str(error)) from error
+        return calculator
+
+    def _hold(self, potential: potentials.Potential, folder: Path, card: Card | None, options: dict[str, Any]) -> None:
+        super().__init__(**options)
+        self.folder, self.card, self._potential = folder, card, potential
 
     def calculate(
         self, atoms: Atoms | None = None, properties: Sequence[str] = ("energy",), system_changes: Sequence[str] = all_changes
@@ -40,9 +63,9 @@ class Potential(Calculator):
         """ASE's entry: fills `results` for the structure. Raises BadSetting for a species that the model has not learned."""
         super().calculate(atoms, properties, system_changes)
         structure = cast(Atoms, self.atoms)
-        foreign = set(structure.numbers.tolist()) - set(self.card.species)
+        foreign = set(structure.numbers.tolist()) - set(self._potential.species)
         if foreign:
-            told, known = ([chemical_symbols[n] for n in sorted(found)] for found in (foreign, self.card.species))
+            told, known = ([chemical_symbols[n] for n in sorted(found)] for found in (foreign, self._potential.species))
             raise BadSetting(f"the potential knows {', '.join(known)}, not {', '.join(told)}", str(self.folder))
         found = self._potential.evaluate(
             structure.positions[None], structure.numbers, np.asarray(structure.cell[:]), structure.pbc
@@ -53,3 +76,15 @@ class Potential(Calculator):
             self.results["stress"] = found.stress[0].ravel()[[0, 4, 8, 5, 2, 1]]
         elif "stress" in properties:
             raise PropertyNotImplementedError("stress needs a cell that is periodic in three directions")
+
+
+def _published(folder: Path) -> Path:
+    """The folder itself if it is one of weights, or that of the newest weights that count of a run."""
+    if (folder / names.CARD).is_file():
+        return folder
+    if not (folder / names.TRAIN).is_dir():
+        raise BadSetting(f"there is no {names.CARD}", str(folder), "give a run, or a folder weights/generation-NNNNNN of one")
+    packets = Store(folder).packets(names.TRAIN)
+    if not packets:
+        raise BadSetting("the run has published no weights yet", str(folder))
+    return packets[-1].path

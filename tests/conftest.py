@@ -7,16 +7,19 @@ from kernels.native import library
 
 WITHOUT_PW = shutil.which("pw.x") is None and os.environ.get("RENKEI_REQUIRE") != "all"
 WITHOUT_COMPILED = library() is None and os.environ.get("RENKEI_REQUIRE") != "all"
+CROSS = ("aarch64-linux-gnu-g++", "qemu-aarch64")
+WITHOUT_CROSS = not all(map(shutil.which, CROSS)) and os.environ.get("RENKEI_REQUIRE") != "all"
 WITHOUT_REFERENCE = not os.environ.get("RENKEI_REFERENCE_DATA")
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "needs_pw: needs Quantum ESPRESSO's pw.x")
     config.addinivalue_line("markers", "needs_compiled: needs the compiled kernels")
+    config.addinivalue_line("markers", "needs_cross: needs a compiler for aarch64 and its emulator")
 
 
 def pytest_collection_modifyitems(config, items):
-    missing = {"needs_pw": WITHOUT_PW, "needs_compiled": WITHOUT_COMPILED}
+    missing = {"needs_pw": WITHOUT_PW, "needs_compiled": WITHOUT_COMPILED, "needs_cross": WITHOUT_COMPILED or WITHOUT_CROSS}
     left_out = [item for item in items if any(lacks and item.get_closest_marker(name) for name, lacks in missing.items())]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
@@ -28,5 +31,7 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line("left out: Quantum ESPRESSO (no pw.x on the PATH)")
     if WITHOUT_COMPILED:
         terminalreporter.write_line("left out: the compiled kernels (no C++ compiler at installation)")
+    if WITHOUT_CROSS:
+        terminalreporter.write_line(f"left out: the kernels for aarch64 (not on the PATH: {' or '.join(CROSS)})")
     if WITHOUT_REFERENCE:
         terminalreporter.write_line("left out: third-party reference features (RENKEI_REFERENCE_DATA is not set)")

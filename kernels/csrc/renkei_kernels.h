@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define RENKEI_INTERFACE 1
+#define RENKEI_INTERFACE 2
 
 #define RENKEI_API __attribute__((visibility("default")))
 
@@ -28,7 +28,8 @@ typedef struct {
     const int32_t *angular_place; /* (powers, angular_channels) */
 } renkei_plan;
 
-/* One dense network per species; all layers but the last have the activation (0 linear, 1 tanh, 2 sigmoid). */
+/* One dense network per species; all layers but the last have the activation (0 linear, 1 tanh, 2 sigmoid,
+ * 3 mtanh, 4 twist: kernels/network.py). */
 typedef struct {
     int32_t activation, depth;
     const int32_t *layers;    /* (species) */

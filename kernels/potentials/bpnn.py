@@ -50,7 +50,7 @@ class BpnnModel:
 
     descriptor: Chebyshev
     layers: tuple[Layers, ...]  # (S) of (matrix (out, in), bias (out,)), from the features to one number
-    activation: str  # linear, tanh, sigmoid
+    activation: str  # of kernels.network.ACTIVATIONS
     mean: Array  # (S, F)
     scale: Array  # (S, F)
     reference_eV: Array  # (S,)

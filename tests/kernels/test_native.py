@@ -9,29 +9,10 @@ import pytest
 from kernels import native
 from kernels.descriptors import numba_cpu
 from kernels.descriptors.base import Chebyshev
-from kernels.network import networks as flat_networks
 
 pytestmark = pytest.mark.needs_compiled
 
 PERIODIC, OPEN = np.ones(3, bool), np.zeros(3, bool)
-
-
-def networks(descriptor, hidden=(9, 5)):
-    """Random parameters."""
-    rng, sizes = np.random.default_rng(3), (descriptor.length, *hidden, 1)
-    layers = tuple(
-        tuple((rng.normal(0, 0.1, (out, into)), rng.normal(0, 0.1, out)) for into, out in itertools.pairwise(sizes))
-        for _ in descriptor.species
-    )
-    ones = np.ones((len(layers), descriptor.length))
-    return flat_networks(layers, "tanh", 0.3 * ones, ones)
-
-
-def melt(atoms, seed=0):
-    """Positions (1, N, 3), species of two kinds and a skewed cell, about 0.06 atoms in a cubic angstrom."""
-    rng, edge = np.random.default_rng(seed), (atoms / 0.06) ** (1 / 3)
-    cell = edge * np.array([[1, 0, 0], [0.2, 1, 0], [-0.1, 0.15, 1]])
-    return rng.uniform(-1, 2, (1, atoms, 3)) @ cell, rng.choice([8, 14], atoms), cell
 
 
 @pytest.mark.parametrize(
@@ -46,7 +27,7 @@ def melt(atoms, seed=0):
         ((100, 7), (1,)),
     ],
 )
-def test_orders_from_one_term_to_a_hundred(orders, powers):
+def test_orders_from_one_term_to_a_hundred(orders, powers, melt):
     positions, numbers, cell = melt(12)
     descriptor = Chebyshev((8, 14), "species_resolved", orders[0], 4.5, orders[1], 4.0, powers)
     rng = np.random.default_rng(1)
@@ -64,7 +45,7 @@ def test_orders_beyond_the_loops_are_refused():
         native.Loops(Chebyshev((1,), "species_resolved", 200, 4.0, 3, 4.0))
 
 
-def test_a_kept_list_of_neighbours_gives_the_bits_of_a_new_one():
+def test_a_kept_list_of_neighbours_gives_the_bits_of_a_new_one(melt, networks):
     """Steps of all sizes: below the skin, beyond it, and back."""
     positions, numbers, cell = melt(300)
     descriptor = Chebyshev((8, 14), "species_weighted", 6, 5.0, 4, 4.0)
@@ -78,7 +59,7 @@ def test_a_kept_list_of_neighbours_gives_the_bits_of_a_new_one():
         assert all(np.array_equal(mine, fresh) for mine, fresh in results)
 
 
-def test_another_system_after_the_first_one():
+def test_another_system_after_the_first_one(melt):
     descriptor = Chebyshev((8, 14), "species_resolved", 6, 5.0, 4, 4.0)
     loops = native.Loops(descriptor)
     positions, numbers, cell = melt(30)
@@ -94,7 +75,7 @@ def test_another_system_after_the_first_one():
 
 
 @pytest.mark.parametrize(("batch", "atoms"), [(5, 40), (1, 2500)])
-def test_bits_do_not_depend_on_the_number_of_threads(batch, atoms, monkeypatch):
+def test_bits_do_not_depend_on_the_number_of_threads(batch, atoms, monkeypatch, melt, networks):
     positions, numbers, cell = melt(atoms)
     positions = positions + np.random.default_rng(2).normal(0, 0.2, (batch, atoms, 3))
     descriptor = Chebyshev((8, 14), "species_resolved", 5, 4.0, 3, 3.5)
@@ -107,7 +88,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(batch, atoms, monkeypatch):
         assert all(np.array_equal(mine, theirs) for mine, theirs in zip(results[0], other, strict=True))
 
 
-def test_bits_do_not_depend_on_the_batch_and_the_spread_of_its_structures():
+def test_bits_do_not_depend_on_the_batch_and_the_spread_of_its_structures(melt, networks):
     """Beads share a list; structures far apart do too, with a longer reach."""
     positions, numbers, cell = melt(50)
     positions = positions + np.random.default_rng(2).normal(0, 1, (4, 50, 3)) * np.array([0, 0.1, 0.5, 4])[:, None, None]
@@ -118,7 +99,7 @@ def test_bits_do_not_depend_on_the_batch_and_the_spread_of_its_structures():
         assert all(np.array_equal(many[b], few[0]) for many, few in zip(together, alone, strict=True))
 
 
-def test_energies_of_atoms_add_up_and_forces_are_minus_the_gradient_in_both_precisions():
+def test_energies_of_atoms_add_up_and_forces_are_minus_the_gradient_in_both_precisions(melt, networks):
     positions, numbers, cell = melt(20)
     descriptor = Chebyshev((8, 14), "species_resolved", 8, 4.5, 6, 4.0)
     full, single = (native.Loops(descriptor, networks(descriptor), single) for single in (False, True))
@@ -133,7 +114,7 @@ def test_energies_of_atoms_add_up_and_forces_are_minus_the_gradient_in_both_prec
     assert np.abs(rough[2] - forces).max() < 1e-5 * np.abs(forces).max()
 
 
-def test_open_directions_and_atoms_far_outside_the_cell():
+def test_open_directions_and_atoms_far_outside_the_cell(melt):
     positions, numbers, cell = melt(16)
     descriptor = Chebyshev((8, 14), "species_weighted", 5, 4.0, 3, 3.5)
     for pbc in itertools.product((False, True), repeat=3):
@@ -143,7 +124,7 @@ def test_open_directions_and_atoms_far_outside_the_cell():
         assert np.allclose(mine, numba_cpu.values(descriptor, positions, numbers, cell, pbc), rtol=1e-9, atol=1e-9)
 
 
-def test_every_object_that_this_processor_can_run_agrees(monkeypatch):
+def test_every_object_that_this_processor_can_run_agrees(monkeypatch, melt, networks):
     positions, numbers, cell = melt(25)
     descriptor = Chebyshev((8, 14), "species_resolved", 15, 5.0, 8, 4.0)
     want, seen = None, []

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from kernels.jit import entry
-from kernels.network import _exponential, energy_and_gradient, networks
+from kernels.network import ACTIVATIONS, _exponential, energy_and_gradient, networks
+
+FUNCTIONS = {
+    "linear": lambda x: x,
+    "tanh": np.tanh,
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "mtanh": lambda x: 1.7159 * np.tanh(2 * x / 3),
+    "twist": lambda x: 1.7159 * np.tanh(2 * x / 3) + 0.1 * x,
+}
 
 
 @entry
@@ -32,12 +40,9 @@ def plainly(layers, function, x):
     return x[0]
 
 
-@pytest.mark.parametrize(
-    ("activation", "function"),
-    [("linear", lambda x: x), ("tanh", np.tanh), ("sigmoid", lambda x: 1 / (1 + np.exp(-x)))],
-)
-def test_value_and_gradient_of_networks_of_different_shape(activation, function):
-    rng = np.random.default_rng(1)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_value_and_gradient_of_networks_of_different_shape(activation):
+    rng, function = np.random.default_rng(1), FUNCTIONS[activation]
     layers = (stack(rng, 11, 6, 9, 1), stack(rng, 11, 5, 1), stack(rng, 11, 1))
     mean, scale = rng.normal(size=(3, 11)), rng.uniform(0, 2, (3, 11))
     net = networks(layers, activation, mean, scale)
@@ -51,6 +56,16 @@ def test_value_and_gradient_of_networks_of_different_shape(activation, function)
         steps = 1e-5 * np.eye(11)
         slopes = [(energy(x + step) - energy(x - step)) / 2e-5 for step in steps]
         assert np.allclose(gradient, slopes, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize(("activation", "height", "line"), [("mtanh", 1, 0), ("twist", 1.1, 0.1)])
+def test_modified_tanh_passes_through_one_and_saturates(activation, height, line):
+    """mtanh(+-1) = +-1, and far out the slope is that of the straight line alone."""
+    layers = (((np.ones((1, 1)), np.zeros(1)), (np.ones((1, 1)), np.zeros(1))),)
+    net, gradient = networks(layers, activation, np.zeros((1, 1)), np.ones((1, 1))), np.empty(1)
+    assert run(net, 0, np.array([-1.0]), gradient) == pytest.approx(-height, abs=1e-4)
+    assert run(net, 0, np.array([60.0]), gradient) == pytest.approx(1.7159 + 60 * line, rel=1e-14)
+    assert gradient[0] == pytest.approx(line, abs=1e-15)
 
 
 def test_saturated_nodes_stay_finite():

@@ -7,6 +7,7 @@ import pytest
 
 from kernels.descriptors import reference
 from kernels.descriptors.base import Chebyshev
+from kernels.network import ACTIVATIONS
 from kernels.potentials import base, bpnn
 
 OPEN = np.zeros((3, 3)), np.zeros(3, bool)
@@ -296,7 +297,7 @@ def test_impossible_models_are_refused(change, word):
 
 
 @pytest.mark.needs_compiled
-@pytest.mark.parametrize("activation", ["linear", "tanh", "sigmoid"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_compiled_kernels_and_numba_give_the_same(silica, activation):
     positions, numbers, cell, pbc = silica
     potential = bpnn.Bpnn(model(chebyshev(), activation), 0)
