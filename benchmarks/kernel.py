@@ -24,7 +24,7 @@ from kernels.descriptors.base import Chebyshev, kinds
 from kernels.descriptors.numba_cpu import plan_of
 from kernels.neighbors.base import lattice
 from kernels.network import Networks, networks
-from kernels.potentials.bpnn import evaluate_in_numba
+from kernels.potentials.bpnn import NO_PAIRS, evaluate_in_numba
 from sim_daemon.system import read_atoms
 
 STRUCTURES = Path(__file__).parents[1] / "configs" / "structures"
@@ -96,7 +96,7 @@ def compiled(case: Case, single: bool) -> Callable[[], object]:
 def in_numba(case: Case) -> Callable[[], object]:
     """One call of the loops in Numba."""
     net, box, species = model(case), lattice(case.cell, case.pbc), kinds(case.descriptor, case.numbers)
-    return lambda: evaluate_in_numba(case.positions, species, box, plan_of(case.descriptor), net)
+    return lambda: evaluate_in_numba(case.positions, species, box, plan_of(case.descriptor), net, NO_PAIRS)
 
 
 def microseconds(run: Callable[[], object], case: Case, seconds: float) -> float:

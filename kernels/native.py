@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 
 from kernels.arrays import Array
+from kernels.baseline import Baseline
 from kernels.descriptors.base import Chebyshev, kinds
 from kernels.neighbors.base import lattice
 from kernels.network import Networks
 
-INTERFACE = 2  # of renkei_kernels.h
+INTERFACE = 3  # of renkei_kernels.h
 FOLDER = Path(__file__).parent / "csrc"
 INSTRUCTIONS = {"x86_64": ("avx512", "avx2", "sse2"), "aarch64": ("sve512", "neon")}  # best first; others: generic
 
@@ -40,6 +41,8 @@ class _Networks(Structure):
     _fields_ = [
         *((name, c_int32) for name in ("activation", "depth")),
         *((name, c_void_p) for name in ("layers", "sizes", "begin", "parameters", "mean", "scale")),
+        *((name, c_void_p) for name in ("repulsion", "attraction")),
+        ("pair_cutoff", c_double),
     ]
 
 
@@ -103,6 +106,7 @@ class Loops:
     descriptor: Chebyshev
     networks: Networks | None = None
     single: bool = False  # features in float32
+    baseline: Baseline | None = None  # below the networks, in their unit
     _library: Any = field(init=False, repr=False)
     _model: int = field(init=False, repr=False)
     _list: int = field(init=False, repr=False)
@@ -119,7 +123,7 @@ class Loops:
             held.append(np.ascontiguousarray(array, dtype))
             return held[-1].ctypes.data
 
-        d, net = self.descriptor, self.networks
+        d, net, pair = self.descriptor, self.networks, self.baseline
         (radial_mix, angular_mix), (radial_place, angular_place) = d.mixing, d.places
         plan = _Plan(
             len(d.species),
@@ -146,6 +150,9 @@ class Loops:
             laid(net.parameters, np.float64),
             laid(net.mean, np.float64),
             laid(net.scale, np.float64),
+            pair and laid(pair.repulsion, np.float64),
+            pair and laid(pair.attraction, np.float64),
+            pair.cutoff_A if pair else 0.0,
         )
         self._model = self._library.renkei_model_new(byref(plan), networks and byref(networks), self.single)
         self._list = self._library.renkei_list_new()
@@ -161,7 +168,7 @@ class Loops:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Loops:
         """Another one with a list of its own."""
-        return Loops(self.descriptor, self.networks, self.single)
+        return Loops(self.descriptor, self.networks, self.single, self.baseline)
 
     def energy(self, positions: Array, numbers: Array, cell: Array, pbc: Array) -> tuple[Array, Array, Array, Array]:
         """Sums of the networks' outputs (B,), those of the atoms (B, N), forces (B, N, 3) and virial (B, 3, 3)."""

@@ -34,6 +34,7 @@ __all__ = [
     "Section",
     "json_schema",
     "load",
+    "load_trainer",
     "parse_override",
     "plugin_names",
     "refuse_changes",
@@ -43,6 +44,7 @@ __all__ = [
 
 Plugins = Mapping[str, Callable[[str], ModuleType]]
 PLACES = {"engine": "science", "sampler": "science", "learner": "science", "channel": "machine"}
+UNSAID = {"system": {"structure": "-"}, "engine": {"name": "-"}, "sampler": {"name": "-"}}  # what a trainer alone needs not know
 FREE = re.compile(r"coupling\..*|phases\.\w+\.(steps|max_steps)|simulators(\..*)?")  # may change at a resume
 
 
@@ -84,6 +86,23 @@ def load(path: Path, plugins: Plugins, overrides: Sequence[str] = (), simulator:
             merged = _validated(of_simulator(tree, name), plugins, path)
             config = merged if name == simulator else config
     return config
+
+
+def load_trainer(path: Path | None, plugins: Plugins, overrides: Sequence[str] = ()) -> Config:
+    """What a trainer without a simulator reads: `learner`, `seed` and `machine.trainer`, each optional.
+
+    path: a YAML file or a run folder, whose other sections are left out of account where `plugins` leaves them; None: defaults.
+    overrides: `KEY=VALUE`, e.g. "learner.hidden=[40,40]".  Raises BadSetting with one sentence per problem.
+    """
+    tree = Tree({"science": {}, "machine": {}}, {}) if path is None else read_tree(path)
+    for text in overrides:
+        tree.put(*parse_override(text), f"--set {text}")
+    science = tree.data.setdefault("science", {})
+    tree.data["science"] = UNSAID | science
+    learner = science.get("learner", {})
+    if isinstance(learner, dict):
+        tree.data["science"]["learner"] = Science.model_fields["learner"].default | learner
+    return _validated(tree, plugins, path or Path())
 
 
 def resolved(config: Config) -> str:

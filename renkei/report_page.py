@@ -5,13 +5,11 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
-
-import jinja2
 
 from renkei.canvas import Figure
 from renkei.digits import NONE, number, pair, with_error
+from renkei.page import render
 from renkei.run_view import DaemonView, RunView
 
 LABELS = {
@@ -31,9 +29,8 @@ HEADLINES = {
 
 def page(view: RunView, report: Mapping[str, Any], figures: Mapping[str, Sequence[Figure]]) -> str:
     """The HTML text. report: from renkei.results.  figures: by simulator's name."""
-    folder = Path(__file__).parent
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.FileSystemLoader(folder))
-    return environment.get_template("report.html").render(
+    return render(
+        "report.html",
         name=view.root.resolve().name,
         system=_system(view),
         written=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),

@@ -11,6 +11,7 @@ import torch
 
 from kernels.arrays import Array
 from kernels.descriptors.products import Geometry, Layout, pull_back, push_forward
+from train_daemon.activations import differentiable
 
 Layers = Sequence[tuple[torch.Tensor, torch.Tensor]]  # [(W (out, in), b (out,)), ...]
 
@@ -170,19 +171,13 @@ class ForceProduct(torch.autograd.Function):
 def network(layers: Layers, activation: str, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Energies of atoms and their gradient, both differentiable by the weights.
 
-    inputs: (A, F).  activation: tanh, sigmoid or linear; the last layer is linear.  Returns (A,) and (A, F).
+    inputs: (A, F).  activation: a name of activations.py; the last layer is linear.  Returns (A,) and (A, F).
     """
     hidden, slopes = inputs, []
     for weights, bias in layers[:-1]:
         hidden = torch.addmm(bias, hidden, weights.t())
-        if activation == "tanh":
-            hidden = torch.tanh(hidden)
-            slopes.append(1 - hidden * hidden)
-        elif activation == "sigmoid":
-            hidden = torch.sigmoid(hidden)
-            slopes.append(hidden - hidden * hidden)
-        else:
-            slopes.append(torch.ones_like(hidden))
+        hidden, slope = differentiable(activation, hidden)
+        slopes.append(slope)
     weights, bias = layers[-1]
     energy = torch.addmm(bias, hidden, weights.t())[:, 0]
     gradient = weights.expand(len(inputs), -1)

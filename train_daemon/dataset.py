@@ -8,8 +8,8 @@ Thinning of a ring's beads (a fixed choice by hash), the force cap and the weigh
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 
@@ -24,6 +24,8 @@ FORCE_CAP_EV_PER_A = 30.0  # beyond it a structure says more about the wall than
 STARTUP_CAP = 250  # start-up structures that are trained on at most: more of them swamp the real rings
 STARTUP_FLOOR = 0.05  # smallest weight of a start-up structure once real rings are plenty
 
+VALIDATION_ONE_IN = 8  # blocks of the training side, for a learner that watches its own fit
+
 Block = tuple[str | int, ...]
 Name = str  # of a batch: "simulator/epoch/number"
 
@@ -37,6 +39,7 @@ class Sample:
     energy: float  # eV
     forces: Array  # (N, 3) eV/A
     weight: float  # of its terms in the loss
+    block: Block = ()  # of the chain, () where there is none
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ class Dataset:
             rows = []
             for label, origin in zip(batch.labels, batch.origins, strict=True):
                 block = _block(origin)
-                rows.append(_Row(_sample(label), origin, block, self._side(block)))
+                rows.append(_Row(_sample(label, block), origin, block, self._side(block)))
             self.identity = identity
             self._rows[name] = tuple(rows)
             self._counts = None
@@ -133,7 +136,7 @@ class Dataset:
             if row.origin.phase is not Phase.STARTUP:
                 samples.append(row.sample)
             elif row.sample.key in kept:
-                samples.append(_weighted(row.sample, share))
+                samples.append(replace(row.sample, weight=share))
         return TrainingSet(tuple(samples), self.identity.species if self.identity else ())
 
     def heldout(self) -> tuple[Ring, ...]:
@@ -229,15 +232,24 @@ def _block(origin: Origin) -> Block:
     return ("startup", origin.simulator, origin.walker, origin.point)
 
 
-def _sample(label: Label) -> Sample:
+def validation_side(samples: Sequence[Sample]) -> Array:
+    """Which samples a learner may watch its fit with instead of training on them: about one block in eight, by hash.
+
+    Returns (n,) bool. There is such a block as soon as there are two; a sample without a block is one of its own.
+    """
+    names = [repr(sample.block).encode() if sample.block else sample.key for sample in samples]
+    draws = {name: int.from_bytes(_digest(b"validation/" + name)[:8], "big") for name in names}
+    chosen = {name for name, draw in draws.items() if draw % VALIDATION_ONE_IN == 0}
+    if len(chosen) in (0, len(draws)):
+        chosen = {min(draws, key=lambda name: draws[name])} if len(draws) > 1 else set()
+    return np.array([name in chosen for name in names], dtype=bool)
+
+
+def _sample(label: Label, block: Block) -> Sample:
     structure = label.structure
     parts = (structure.positions, structure.numbers.astype(np.int64), structure.cell, structure.pbc.astype(np.int8))
     key = _digest(b"".join(np.ascontiguousarray(part).tobytes() for part in parts))
-    return Sample(key, structure, label.energy, label.forces, 1.0)
-
-
-def _weighted(sample: Sample, weight: float) -> Sample:
-    return Sample(sample.key, sample.structure, sample.energy, sample.forces, weight)
+    return Sample(key, structure, label.energy, label.forces, 1.0, block)
 
 
 def _digest(data: bytes) -> bytes:

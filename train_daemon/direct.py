@@ -2,29 +2,31 @@
 
 With a = dE/dx of a network and v = dL/da, the force term's gradient is that of a . v, the slope of the energy along v. So after
 the energies and a (one pass down and one up) a pass carries v down the network beside the values, and one pass up gives the
-gradient of both terms. What the up pass of the slope needs, the first one has left. `fit.AutogradStep` gives the same numbers.
+gradient of both terms. What the up pass of the slope needs, the first one has left. `autograd.AutogradStep` gives the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from kernels.arrays import Array
-from kernels.fitting import adam, loss_slopes
+from kernels.fitting import adam, force_slopes, residuals
+from train_daemon import losses
+from train_daemon.activations import apply, down, down_bent
 from train_daemon.blocks import Layers
-
-if TYPE_CHECKING:
-    from train_daemon.fit import Table
+from train_daemon.losses import Residuals, Sums
+from train_daemon.recipe import Recipe, Table
 
 
 class Trace(NamedTuple):
     """What one network leaves behind for one minibatch: n atoms."""
 
     hidden: list[torch.Tensor]  # per layer its inputs (n, in)
+    cores: list[torch.Tensor]  # per hidden layer what its slopes follow from (n, out), see activations.py
     upper: list[torch.Tensor]  # per hidden layer dE / d its outputs, (n, out) or (1, out)
     lower: list[torch.Tensor]  # per hidden layer dE / d its sums, (n, out)
     energy: torch.Tensor  # (n,)
@@ -47,39 +49,21 @@ def _gradient(part: torch.Tensor) -> torch.Tensor:
     return part.grad
 
 
-def _slope(activation: str, upstream: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
-    """Upstream times the derivative of the activation whose values are `hidden`."""
-    if activation == "tanh":
-        return torch.ops.aten.tanh_backward(upstream, hidden)
-    if activation == "sigmoid":
-        return torch.ops.aten.sigmoid_backward(upstream, hidden)
-    return upstream.expand_as(hidden)
-
-
-def _add_curvature(
-    activation: str, target: torch.Tensor, factor: torch.Tensor, motion: torch.Tensor, hidden: torch.Tensor
-) -> None:
-    """Add factor motion s'' / s' to target; s'' / s' is -2 tanh, 1 - 2 sigmoid."""
-    if activation == "tanh":
-        target.addcmul_(factor, motion * hidden, value=-2)
-    elif activation == "sigmoid":
-        target.addcmul_(factor, motion * (1 - 2 * hidden))
-
-
 def evaluate(layers: Layers, activation: str, inputs: torch.Tensor) -> Trace:
     """Energies and their gradient.  inputs: (n, F)."""
-    hidden = [inputs]
+    hidden, cores = [inputs], []
     for weights, bias in layers[:-1]:
-        sums = torch.addmm(bias, hidden[-1], weights.t())
-        hidden.append(sums.tanh_() if activation == "tanh" else sums.sigmoid_() if activation == "sigmoid" else sums)
+        values, core = apply(activation, torch.addmm(bias, hidden[-1], weights.t()))
+        hidden.append(values)
+        cores.append(core)
     weights, bias = layers[-1]
     energy = torch.addmm(bias, hidden[-1], weights.t())[:, 0]
     upper, lower, gradient = [], [], weights
-    for (below, _), values in zip(reversed(layers[:-1]), reversed(hidden[1:]), strict=True):
+    for (below, _), core in zip(reversed(layers[:-1]), reversed(cores), strict=True):
         upper.append(gradient)
-        lower.append(_slope(activation, gradient, values))
+        lower.append(down(activation, gradient, core))
         gradient = lower[-1] @ below
-    return Trace(hidden, upper[::-1], lower[::-1], energy, gradient.expand(len(inputs), -1))
+    return Trace(hidden, cores, upper[::-1], lower[::-1], energy, gradient.expand(len(inputs), -1))
 
 
 def accumulate(
@@ -90,18 +74,16 @@ def accumulate(
     into: shaped as `layers`, overwritten.  by_energy: (n,) dL/dE of each atom.  by_gradient: (n, F) dL/d gradient.
     """
     moving, motions = [by_gradient], []
-    for (weights, _), values in zip(layers[:-1], trace.hidden[1:], strict=True):
+    for (weights, _), core in zip(layers[:-1], trace.cores, strict=True):
         motions.append(moving[-1] @ weights.t())
-        moving.append(_slope(activation, motions[-1], values))
+        moving.append(down(activation, motions[-1], core))
     weights, bias = into[-1]
     torch.mm(by_energy[None], trace.hidden[-1], out=weights)
     weights.add_(moving[-1].sum(0))
     torch.sum(by_energy, 0, keepdim=True, out=bias)
     upstream = torch.outer(by_energy, layers[-1][0][0])
     for k in range(len(layers) - 2, -1, -1):
-        values = trace.hidden[k + 1]
-        _add_curvature(activation, upstream, trace.upper[k], motions[k], values)
-        upstream = _slope(activation, upstream, values)
+        upstream = down_bent(activation, upstream, trace.upper[k], motions[k], trace.cores[k])
         weights, bias = into[k]
         torch.mm(upstream.t(), trace.hidden[k], out=weights)
         weights.addmm_(trace.lower[k].t(), moving[k])
@@ -113,28 +95,28 @@ def accumulate(
 class DirectStep:
     """Steps on the CPU; see `rows` for what it remembers."""
 
-    def __init__(self, layers: Sequence[Layers], flat: torch.Tensor, table: Table, activation: str, energy_weight: float) -> None:
+    def __init__(self, layers: Sequence[Layers], flat: torch.Tensor, table: Table, recipe: Recipe) -> None:
         """`layers` are views of `flat` (P,), and their gradients of its gradient."""
-        self.layers, self.table, self.activation, self.energy_weight = layers, table, activation, energy_weight
+        self.layers, self.table, self.recipe = layers, table, recipe
         self.into = [[(_gradient(weights), _gradient(bias)) for weights, bias in species] for species in layers]
         self.flat, self.gradient = flat.detach().numpy(), _gradient(flat).numpy()
         self.moments, self.count = np.zeros((2, len(self.flat)), self.flat.dtype), 0
         self.sizes = np.diff(table.starts)
         one = table.kinds[: self.sizes[0]]
         self.uniform = bool(np.all(self.sizes == len(one)) and np.all(table.kinds.reshape(-1, len(one)) == one))
-        self.labels = (table.weights.numpy(), table.energies.numpy(), table.forces.numpy())
+        self.weights, self.forced = (part.numpy().astype(np.float64) for part in (table.weights, table.forced))
         self._kept: dict[int, Rows] = {}
 
-    def run(self, chosen: Array, rate: float) -> tuple[float, float, float]:
-        """One update of the parameters by a minibatch.  chosen: (B,).  Returns the sums (loss, energy, force) of `loss.Sums`."""
-        sums = self.differentiate(chosen)
+    def run(self, chosen: Array, rate: float) -> Sums:
+        """One update of the parameters by a minibatch.  chosen: (B,)."""
+        sums = self.differentiate(chosen, rate / self.recipe.learning_rate)
         self.count += 1
-        adam(self.flat, self.gradient, self.moments, rate, self.count)
+        adam(self.flat, self.gradient, self.moments, rate, self.count, self.recipe.weight_decay)
         return sums
 
     @torch.no_grad()
-    def differentiate(self, chosen: Array) -> tuple[float, float, float]:
-        """The same without the update: the parameters' gradients."""
+    def differentiate(self, chosen: Array, share: float) -> Sums:
+        """The parameters' gradients.  share: the learning rate's part of its value at the start."""
         table, rows, slopes = self.table, self.rows(chosen), self.table.slopes.unbind()
         shift = rows.every + np.repeat(table.starts[chosen] - rows.begin, rows.sizes)
         energy = table.inputs.new_zeros(len(chosen))
@@ -142,36 +124,33 @@ class DirectStep:
         traces = []
         for kind, layers in enumerate(self.layers):
             inputs = table.inputs.index_select(0, torch.from_numpy(shift[rows.places[kind]]))
-            trace = evaluate(layers, self.activation, inputs)
+            trace = evaluate(layers, self.recipe.activation, inputs)
             energy.index_add_(0, rows.owners[kind], trace.energy)
             gradient.index_copy_(0, rows.kinds[kind], trace.gradient * slopes[kind])
             traces.append(trace)
-        by_energy, change, sums = self._back(chosen, energy, gradient)
+        by_energy, change, sums = self._back(chosen, share, energy, gradient)
         for kind, layers in enumerate(self.layers):
             by_gradient = change.index_select(0, rows.kinds[kind]).mul_(slopes[kind]).neg_()
             by_atom = by_energy.index_select(0, rows.owners[kind])
-            accumulate(layers, self.into[kind], self.activation, traces[kind], by_atom, by_gradient)
+            accumulate(layers, self.into[kind], self.recipe.activation, traces[kind], by_atom, by_gradient)
         return sums
 
     def _back(
-        self, chosen: Array, energy: torch.Tensor, gradient: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, tuple[float, float, float]]:
+        self, chosen: Array, share: float, energy: torch.Tensor, gradient: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, Sums]:
         """dL/dE (B,), minus dL / d gradient (A, F) in features as they are, and the sums."""
-        table, (weights, energies, forces) = self.table, self.labels
-        maps = table.maps(chosen)
+        table, maps = self.table, self.table.maps(chosen)
         found = maps.forces(gradient if table.mixing is None else gradient @ table.mixing)
-        slopes = (torch.empty_like(energy), torch.empty_like(found))
-        sums = loss_slopes(
-            chosen,
-            table.starts,
-            weights,
-            self.energy_weight,
-            (energy.numpy(), energies),
-            (found.numpy(), forces),
-            (slopes[0].numpy(), slopes[1].numpy()),
-        )
-        change = maps.change(slopes[1])
-        return slopes[0], change if table.mixing is None else change @ table.mixing.t(), sums
+        off, squares, wrong = np.empty(len(chosen)), np.empty(len(chosen)), torch.empty_like(found)
+        pairs = (energy.numpy(), table.energies.numpy()), (found.numpy(), table.forces.numpy())
+        residuals(chosen, table.starts, *pairs, (off, squares, wrong.numpy()))
+        labels = self.weights[chosen], self.forced[chosen], self.sizes[chosen], table.compositions.numpy()[chosen]
+        left = Residuals(off, squares, *labels)
+        slopes = losses.evaluate(self.recipe.loss, left, share)
+        force_slopes(chosen, table.starts, slopes.by_square, wrong.numpy())
+        change = maps.change(wrong)
+        by_energy = torch.from_numpy(slopes.by_energy).to(energy.dtype)
+        return by_energy, change if table.mixing is None else change @ table.mixing.t(), losses.sums(left, slopes)
 
     def rows(self, chosen: Array) -> Rows:
         """Rows of a minibatch; for structures that are all alike they depend on its size alone, and are kept."""

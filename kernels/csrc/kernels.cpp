@@ -27,6 +27,8 @@ constexpr int64_t MOST_SLABS = 16;
 template <class T> struct Model {
     Plan<T> plan;
     std::vector<Network<T>> networks;
+    std::vector<T> repulsion, attraction;  // (species, species) of a two-body energy, or empty
+    double pair_cutoff = 0;
     int widest = 0, deepest = 0;
 };
 
@@ -124,6 +126,11 @@ void energy_of(const Model<T> &model, renkei_list &list, const renkei_system &sy
             const Network<T> &network = model.networks[system.kinds[i]];
             double value = network.value_and_gradient(desk.around.sums(), desk.nodes.data, desk.slopes.data, model.widest);
             desk.around.push(desk.nodes.data, share.forces.data(), share.virial);
+            if (!model.repulsion.empty()) {
+                size_t own = size_t(system.kinds[i]) * model.plan.species;
+                value += desk.around.push_pairs(&model.repulsion[own], &model.attraction[own], model.pair_cutoff, share.forces.data(),
+                                                share.virial);
+            }
             share.energy += value;
             if (atomic) atomic[atoms * b + i] = value;
         },
@@ -178,6 +185,12 @@ template <class T> std::unique_ptr<Model<T>> model_of(const renkei_plan &plan, c
         model->networks.back().take(*networks, s, model->plan);
         model->widest = std::max(model->widest, model->networks.back().widest());
         model->deepest = std::max(model->deepest, int(model->networks.back().layers.size()));
+    }
+    if (networks && networks->repulsion) {
+        size_t count = size_t(plan.species) * plan.species;
+        model->repulsion.assign(networks->repulsion, networks->repulsion + count);
+        model->attraction.assign(networks->attraction, networks->attraction + count);
+        model->pair_cutoff = networks->pair_cutoff;
     }
     return model;
 }

@@ -75,6 +75,35 @@ template <class T> class Neighborhood {
         collect(forces, virial);
     }
 
+    // Half of the two-body energy with every neighbour (kernels/baseline.py); forces and virial are added.
+    // repulsion, attraction: (species), of the centre with each species.
+    double push_pairs(const T *repulsion, const T *attraction, double cutoff, double *forces, double *virial) {
+        const T *r = row(R), *inverse = row(INVERSE), *ux = row(UX), *uy = row(UY), *uz = row(UZ);
+        T *value = row(BY_R), *vx = row(VX), *vy = row(VY), *vz = row(VZ);
+        const T half = T(0.5 * cutoff), over = T(2 / cutoff);
+        double energy = 0;
+        for (int s = 0; s < plan_.species; s++) {
+            const T a = repulsion[s], b = attraction[s];
+            const int last = begin_[s + 1];
+#pragma GCC ivdep
+            for (int q = begin_[s]; q < last; q++) {
+                T u = (r[q] - half) * over;
+                u = u < 0 ? T(0) : u;
+                u = u > 1 ? T(1) : u;
+                T rest = u * (u - 1), switched = 1 + u * u * u * (u * (15 - 6 * u) - 10), fall = -30 * over * rest * rest;
+                T sixth = inverse[q] * inverse[q] * inverse[q];
+                sixth *= sixth;
+                T bare = (a * sixth - b) * sixth, slope = (6 * b - 12 * a * sixth) * sixth * inverse[q];
+                T push = T(0.5) * (slope * switched + bare * fall);
+                value[q] = bare * switched;
+                vx[q] = push * ux[q], vy[q] = push * uy[q], vz[q] = push * uz[q];
+            }
+            for (int q = begin_[s]; q < end_[s]; q++) energy += 0.5 * double(value[q]);
+        }
+        scatter(forces, virial);
+        return energy;
+    }
+
     // Change of the sums when atoms move along direction (atoms, 3).
     const T *follow(const double *direction) {
         move(direction);
@@ -392,6 +421,12 @@ template <class T> class Neighborhood {
             vy[q] = along * uy[q] + vy[q] * inverse[q];
             vz[q] = along * uz[q] + vz[q] * inverse[q];
         }
+        scatter(forces, virial);
+    }
+
+    // dE/d vector of every neighbour -> forces and virial
+    void scatter(double *forces, double *virial) {
+        const T *vx = row(VX), *vy = row(VY), *vz = row(VZ);
         for (int s = 0; s < plan_.species; s++)
             for (int q = begin_[s]; q < end_[s]; q++) {
                 double *force = forces + 3 * size_t(atom_[q]);

@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define RENKEI_INTERFACE 2
+#define RENKEI_INTERFACE 3
 
 #define RENKEI_API __attribute__((visibility("default")))
 
@@ -37,6 +37,8 @@ typedef struct {
     const int64_t *begin;     /* (species) first parameter */
     const double *parameters; /* of each layer: matrix (out, in), then bias (out) */
     const double *mean, *scale; /* (species, length) */
+    const double *repulsion, *attraction; /* (species, species) of a two-body energy below them (kernels/baseline.py), or NULL */
+    double pair_cutoff;
 } renkei_networks;
 
 /* Structures that differ in their positions alone. */

@@ -1,9 +1,9 @@
 """Behler-Parrinello networks on Chebyshev descriptors (format "bpnn").
 
-energy = sum over atoms of energy_scale * network_s((features - mean_s) * scale_s) + reference_s, with s the atom's species.
-All layers but the last have the activation.
+energy = sum over atoms of energy_scale * network_s((features - mean_s) * scale_s) + reference_s, with s the atom's species,
+and the two-body energy of kernels/baseline.py if there is one. All layers but the last have the activation.
 
-weights.h5, schema 1 (HDF5, little endian float64 and int64, contiguous, nothing compressed):
+weights.h5, schema 1, or 2 with a two-body energy (HDF5, little endian float64 and int64, contiguous, nothing compressed):
 
     attributes of /      format "renkei-bpnn", schema 1, digest (sha256 of the content below, in hex)
                          species (S,) atomic numbers in the descriptor's order, family, activation, powers (P,),
@@ -12,6 +12,7 @@ weights.h5, schema 1 (HDF5, little endian float64 and int64, contiguous, nothing
         attribute        reference_eV, energy of an atom that is added
         mean, scale      (F,) features enter as (feature - mean) * scale; scale 0 switches a feature off
         weight0, bias0   (out, in), (out,) of the first layer; then weight1, bias1, ...; the last one has out = 1
+    /pairs/              the two-body energy: repulsion (S, S) eV A^12, attraction (S, S) eV A^6; attribute cutoff_A
 
 The order of the features is that of kernels/descriptors/base.py. The same model always gives the same bytes.
 """
@@ -28,6 +29,7 @@ import h5py
 import numpy as np
 
 from kernels.arrays import Array
+from kernels.baseline import Baseline, push_pairs
 from kernels.descriptors.base import Chebyshev, kinds
 from kernels.descriptors.numba_cpu import plan_of
 from kernels.jit import entry
@@ -41,6 +43,7 @@ from kernels.plan import Plan, mix, unmix
 from kernels.potentials.base import Evaluation
 
 FILE = "weights.h5"
+NO_PAIRS = Baseline(np.zeros((0, 0)), np.zeros((0, 0)), 1.0)
 Layers = tuple[tuple[Array, Array], ...]
 
 
@@ -55,6 +58,7 @@ class BpnnModel:
     scale: Array  # (S, F)
     reference_eV: Array  # (S,)
     energy_scale_eV: float = 1.0
+    baseline: Baseline | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError if sizes do not fit or a number is not finite."""
@@ -75,6 +79,8 @@ class BpnnModel:
                 width = len(bias)
             if width != 1:
                 raise ValueError(f"the last layer has {width} outputs, expected 1")
+        if self.baseline is not None:
+            _check_baseline(self.baseline, species, self.descriptor.radial_cutoff_A)
 
 
 def _check(array: Array, shape: tuple[int, ...], name: str) -> None:
@@ -82,6 +88,15 @@ def _check(array: Array, shape: tuple[int, ...], name: str) -> None:
         raise ValueError(f"{name} has shape {np.shape(array)}, expected {shape}")
     if not np.isfinite(array).all():
         raise ValueError(f"{name} holds numbers that are not finite")
+
+
+def _check_baseline(baseline: Baseline, species: int, reach_A: float) -> None:
+    for name, matrix in (("repulsion", baseline.repulsion), ("attraction", baseline.attraction)):
+        _check(matrix, (species, species), name)
+        if np.min(matrix) < 0 or not np.array_equal(matrix, np.transpose(matrix)):
+            raise ValueError(f"{name} must be symmetric and not negative")
+    if not 0 < baseline.cutoff_A <= reach_A:
+        raise ValueError(f"the pairs' cut-off is {baseline.cutoff_A} A, expected at most the radial one, {reach_A} A")
 
 
 @dataclass(frozen=True)
@@ -93,6 +108,7 @@ class Bpnn:
     species: tuple[int, ...] = field(init=False)
     cutoff: float = field(init=False)
     _networks: Networks = field(init=False, repr=False)
+    _baseline: Baseline | None = field(init=False, repr=False)  # in the networks' unit
     _loops: Loops | None = field(init=False, repr=False, compare=False)  # None: in Numba
 
     def __post_init__(self) -> None:
@@ -101,7 +117,8 @@ class Bpnn:
         object.__setattr__(self, "species", model.descriptor.species)
         object.__setattr__(self, "cutoff", model.descriptor.radial_cutoff_A)
         object.__setattr__(self, "_networks", networks(model.layers, model.activation, model.mean, model.scale))
-        object.__setattr__(self, "_loops", in_compiled_kernels(model.descriptor, self._networks))
+        object.__setattr__(self, "_baseline", model.baseline and _scaled(model.baseline, 1 / model.energy_scale_eV))
+        object.__setattr__(self, "_loops", in_compiled_kernels(model.descriptor, self._networks, self._baseline))
 
     def evaluate(self, positions: Array, numbers: Array, cell: Array, pbc: Array) -> Evaluation:
         """Energies and forces; stress where all three directions are periodic. Positions not finite give NaN.
@@ -114,7 +131,8 @@ class Bpnn:
         species = kinds(self.model.descriptor, numbers)
         if self._loops is None:
             plan = plan_of(self.model.descriptor)
-            raw, forces, virial = evaluate_in_numba(positions, species, lattice(cell, pbc), plan, self._networks)
+            box, pairs = lattice(cell, pbc), self._baseline or NO_PAIRS
+            raw, forces, virial = evaluate_in_numba(positions, species, box, plan, self._networks, pairs)
         else:
             raw, _, forces, virial = self._loops.energy(positions, numbers, cell, pbc)
         scale = float(self.model.energy_scale_eV)
@@ -123,17 +141,24 @@ class Bpnn:
         return Evaluation(energy, scale * forces, stress)
 
 
-def in_compiled_kernels(descriptor: Chebyshev, net: Networks) -> Loops | None:
+def _scaled(baseline: Baseline, factor: float) -> Baseline:
+    repulsion, attraction = (factor * np.array(matrix, np.float64) for matrix in baseline[:2])
+    return Baseline(repulsion, attraction, float(baseline.cutoff_A))
+
+
+def in_compiled_kernels(descriptor: Chebyshev, net: Networks, baseline: Baseline | None) -> Loops | None:
     """The compiled kernels for a model, or None where they are not, or not made for it."""
     try:
-        return Loops(descriptor, net)
+        return Loops(descriptor, net, baseline=baseline)
     except ValueError:
         return None
 
 
 @entry
-def evaluate_in_numba(positions: Array, species: Array, box: Lattice, plan: Plan, net: Networks) -> tuple[Array, Array, Array]:
-    """Sum of network outputs (B,), forces (B, N, 3) and virial (B, 3, 3) in the same unit; one pass over each atom.
+def evaluate_in_numba(
+    positions: Array, species: Array, box: Lattice, plan: Plan, net: Networks, baseline: Baseline
+) -> tuple[Array, Array, Array]:
+    """Sum of network outputs and baseline (B,), forces (B, N, 3) and virial (B, 3, 3) in the same unit; one pass over each atom.
 
     positions: (B, N, 3) A.  species: (N,) places in the descriptor's list.  The compiled kernels do the same, and faster.
     """
@@ -156,6 +181,8 @@ def evaluate_in_numba(positions: Array, species: Array, box: Lattice, plan: Plan
             energy[b] += energy_and_gradient(net, species[i], features, nodes, slopes, gradient)
             unmix(plan, gradient, around.moments)
             push(plan, around, i, forces[b], virial[b])
+            if baseline.repulsion.size > 0:
+                energy[b] += push_pairs(baseline, around, species[i], i, forces[b], virial[b])
     return energy, forces, virial
 
 
@@ -170,6 +197,11 @@ def write(folder: Path, model: BpnnModel) -> None:
     with h5py.File(image, "w", libver="earliest", track_order=False) as file:
         for name, value in _head(model).items():
             file.attrs[name] = value
+        if model.baseline is not None:
+            pairs = file.create_group("pairs")
+            pairs.attrs["cutoff_A"] = float(model.baseline.cutoff_A)
+            for name, matrix in _pair_arrays(model.baseline).items():
+                pairs.create_dataset(name, data=np.asarray(matrix, dtype="<f8"), track_times=False)
         for place, stack in enumerate(model.layers):
             group = file.create_group(str(place))
             group.attrs["reference_eV"] = float(model.reference_eV[place])
@@ -184,7 +216,7 @@ def _head(model: BpnnModel) -> dict[str, Any]:
     d = model.descriptor
     return {
         "format": "renkei-bpnn",
-        "schema": 1,
+        "schema": 1 if model.baseline is None else 2,
         "species": np.array(d.species, dtype="<i8"),
         "family": d.family,
         "activation": model.activation,
@@ -205,11 +237,20 @@ def _arrays(mean: Array, scale: Array, stack: Layers) -> dict[str, Array]:
     return arrays
 
 
+def _pair_arrays(baseline: Baseline) -> dict[str, Array]:
+    """Datasets of the two-body energy."""
+    return {"repulsion": baseline.repulsion, "attraction": baseline.attraction}
+
+
 def _digest(model: BpnnModel) -> str:
     """sha256 over all names and numbers, in the order of the layout."""
     total = sha256()
     for name, value in _head(model).items():
         total.update(f"{name}={np.asarray(value).tolist()};".encode())
+    if model.baseline is not None:
+        total.update(f"pairs:{float(model.baseline.cutoff_A)!r};".encode())
+        for name, array in _pair_arrays(model.baseline).items():
+            total.update(f"{name}{np.shape(array)};".encode() + np.ascontiguousarray(array, dtype="<f8").tobytes())
     for place, stack in enumerate(model.layers):
         total.update(f"{place}:{float(model.reference_eV[place])!r};".encode())
         for name, array in _arrays(model.mean[place], model.scale[place], stack).items():
@@ -236,8 +277,13 @@ def read(folder: Path) -> BpnnModel:
 def _parse(file: h5py.File, size: int) -> BpnnModel:
     """The model in an open file of so many bytes."""
     head = file.attrs
-    if head["format"] != "renkei-bpnn" or int(head["schema"]) != 1:
-        raise ValueError(f"format {head['format']!r} schema {head['schema']!r}, expected renkei-bpnn 1")
+    if head["format"] != "renkei-bpnn" or int(head["schema"]) not in (1, 2):
+        raise ValueError(f"format {head['format']!r} schema {head['schema']!r}, expected renkei-bpnn 1 or 2")
+    baseline = None
+    if int(head["schema"]) == 2:
+        pairs = file["pairs"]
+        repulsion, attraction = (_dataset(pairs, name, size) for name in ("repulsion", "attraction"))
+        baseline = Baseline(repulsion, attraction, float(pairs.attrs["cutoff_A"]))
     descriptor = Chebyshev(
         tuple(int(number) for number in head["species"]),
         head["family"],
@@ -261,6 +307,7 @@ def _parse(file: h5py.File, size: int) -> BpnnModel:
         np.array([_dataset(group, "scale", size) for group in groups]),
         np.array([float(group.attrs["reference_eV"]) for group in groups]),
         float(head["energy_scale_eV"]),
+        baseline,
     )
 
 

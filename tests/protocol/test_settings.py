@@ -324,3 +324,29 @@ def test_schema_knows_the_plugins_and_their_ranges(plugins):
 def test_sections_are_frozen(config):
     with pytest.raises(ValueError, match="frozen"):
         config().science.seed = 3
+
+
+def test_a_trainer_alone_needs_no_system(tmp_path):
+    config = settings.load_trainer(None, {}, ["learner.hidden=[4]", "seed=3", "trainer.threads=2"])
+    assert config.science.learner == {"name": "chebyshev_bpnn", "hidden": [4]}
+    assert (config.science.seed, config.machine.trainer.threads) == (3, 2)
+    (tmp_path / "mine.yaml").write_text("learner:\n  radial: {order: 4}\nseed: 8\n")
+    assert settings.load_trainer(tmp_path / "mine.yaml", {}).science.seed == 8
+    (tmp_path / "run.yaml").write_text(RUN)
+    assert settings.load_trainer(tmp_path / "run.yaml", {}).science.learner["name"] == "chebyshev_bpnn"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("lerner: {hidden: [3]}\n", "mine.yaml:1: lerner: unknown key; did you mean learner?"),
+        ("learner: fast\n", "mine.yaml:1: learner: must be a section of keys, got 'fast'"),
+        ("machine: {trainer: {threads: 0}}\n", "mine.yaml: science: is missing"),
+        ("science: {seed: 1}\nmachine: {trainer: {threads: 0}}\n", "mine.yaml:2: trainer.threads: must be >= 1, got 0"),
+    ],
+)
+def test_what_is_wrong_with_a_trainers_file_names_the_line(tmp_path, text, said):
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(BadSetting) as caught:
+        settings.load_trainer(tmp_path / "mine.yaml", {})
+    assert str(caught.value) == f"{tmp_path}/{said}"

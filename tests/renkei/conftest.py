@@ -9,6 +9,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
 
 from protocol.records import Batch, Canary, Card, Label, Origin, Phase, Structure
 from protocol.store import Store
@@ -234,3 +237,72 @@ def renkei(capfd):
         return ended.value.code or 0, captured.out, captured.err
 
     return call
+
+
+SPRING_A, STIFFNESS_eV_PER_A2 = 1.4, 4.0  # between all pairs of the toy molecules below
+REFERENCES_eV = {1: -13.0, 8: -430.0}
+SHAPES = {
+    "OH2": np.array([[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0]]),
+    "O2": np.array([[0.0, 0.0, 0.0], [1.3, 0.0, 0.0]]),
+}
+
+
+def spring_label(positions, numbers):
+    """Energy (eV) and forces of one toy molecule (N, 3) A."""
+    energy, forces = sum(REFERENCES_eV[int(z)] for z in numbers), np.zeros_like(positions)
+    for i in range(len(positions)):
+        for j in range(i):
+            vector = positions[j] - positions[i]
+            distance = np.linalg.norm(vector)
+            energy += 0.5 * STIFFNESS_eV_PER_A2 * (distance - SPRING_A) ** 2
+            pull = STIFFNESS_eV_PER_A2 * (distance - SPRING_A) * vector / distance
+            forces[i] += pull
+            forces[j] -= pull
+    return energy, forces
+
+
+def toy_molecule(formula="OH2", seed=0, box=None, width=0.06):
+    """ASE atoms with their label in the calculator; box: edge of a cubic cell (A), far larger than the molecule."""
+    positions = SHAPES[formula] + width * np.random.default_rng(seed).standard_normal(SHAPES[formula].shape)
+    atoms = Atoms(formula, positions) if box is None else Atoms(formula, positions, cell=[box] * 3, pbc=True)
+    energy, forces = spring_label(atoms.positions, atoms.numbers)
+    stress = {} if box is None else {"stress": np.arange(6) * 1e-4}
+    atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=forces, **stress)
+    return atoms
+
+
+@pytest.fixture(scope="session")
+def molecule():
+    """molecule("O2", seed=1, box=12.0) -> a labelled toy as ASE atoms."""
+    return toy_molecule
+
+
+@pytest.fixture(scope="session")
+def molecules():
+    """molecules(count, seed) -> labelled toys of two sizes, in boxes and not, in turn."""
+    kinds = [("OH2", None), ("O2", None), ("OH2", 12.0)]
+    return lambda count, seed=0: [toy_molecule(kinds[k % 3][0], 1000 * seed + k, kinds[k % 3][1]) for k in range(count)]
+
+
+@pytest.fixture
+def xyz(tmp_path):
+    """xyz(frames, name) -> the path of an extended xyz file."""
+
+    def make(frames, name="data.extxyz"):
+        write(tmp_path / name, frames, format="extxyz")
+        return tmp_path / name
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, molecules):
+    """The folder of a real, tiny training by the command, its data beside it as data.extxyz and test.extxyz; read only."""
+    folder = tmp_path_factory.mktemp("trained")
+    write(folder / "data.extxyz", molecules(120), format="extxyz")
+    write(folder / "test.extxyz", molecules(30, seed=1), format="extxyz")
+    words = ["train", folder / "data.extxyz", "--into", folder / "result", "--test", folder / "test.extxyz", "--steps", "600"]
+    with pytest.raises(SystemExit) as ended:
+        main([*map(str, words), "--quiet", "--set", "learner.hidden=[10]", "--set", "learner.angular.order=2"])
+    assert not ended.value.code
+    return folder / "result"

@@ -55,7 +55,7 @@ def test_the_same_command_again_changes_nothing(yaml_file, tmp_path):
 
 def test_another_science_is_refused_by_name_and_free_keys_may_change(yaml_file, tmp_path):
     run = prepare.run_folder(yaml_file, tmp_path / "run", [])
-    with pytest.raises(BadSetting, match=r"other science: sampler\.beads, seed"):
+    with pytest.raises(BadSetting, match=r"sampler\.beads, seed changed since this run began"):
         prepare.run_folder(yaml_file, run, ["seed=2", "sampler.beads=5"])
     assert load(run, PLUGINS).science.seed == 1
     prepare.run_folder(yaml_file, run, ["phases.production.steps=7", "machine.simulator.ranks=2"])

@@ -35,7 +35,7 @@ def layers_of(rng, sizes):
     return [(draw(b, a), draw(b)) for a, b in pairwise(sizes)]
 
 
-@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "linear"])
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "linear", "mtanh", "twist"])
 def test_the_networks_own_gradient_is_that_of_autograd(activation):
     rng = np.random.default_rng(0)
     layers = layers_of(rng, (7, 5, 4, 1))

@@ -126,7 +126,7 @@ def test_a_worse_model_is_not_published(bench, make_batch, monkeypatch):
     def spoilt(model, data, budget):
         model, report = fit(model, data, budget)
         layers = tuple(tuple((1.5 * w, b) for w, b in layer) for layer in model.network.layers)
-        return chebyshev_bpnn.replace(model, network=chebyshev_bpnn.replace(model.network, layers=layers)), report
+        return model.with_layers(0, layers), report
 
     monkeypatch.setattr(trainer.parts.learner, "fit", spoilt)
     for _ in range(2):

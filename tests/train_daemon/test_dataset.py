@@ -5,7 +5,7 @@ import pytest
 
 from protocol.errors import WrongPeer
 from protocol.records import Batch, Phase
-from train_daemon.dataset import FORCE_CAP_EV_PER_A, STARTUP_CAP, STARTUP_FLOOR, Dataset
+from train_daemon.dataset import FORCE_CAP_EV_PER_A, STARTUP_CAP, STARTUP_FLOOR, Dataset, validation_side
 
 
 def filled(make_batch, batches=12, steps_each=10, beads=4, thinned=4, seed=0):
@@ -143,3 +143,21 @@ def test_start_up_structures_are_blocks_of_one_and_judge_until_two_chain_blocks_
 def test_an_empty_batch_is_refused():
     with pytest.raises(WrongPeer, match="without labels"):
         Dataset(4).add("sim0/1/0", Batch((), ()))
+
+
+def test_a_validation_side_is_made_of_whole_blocks_and_they_keep(make_batch):
+    few, many = (filled(make_batch, batches=count).training_set().samples for count in (60, 90))
+    sides = {}
+    for samples in (few, many):
+        for sample, out in zip(samples, validation_side(samples), strict=True):
+            sides.setdefault(sample.block, set()).add(bool(out))
+    assert all(len(found) == 1 for found in sides.values())
+    assert {block[0] for block in sides} == {"chain"}
+    assert 1 <= sum(True in found for found in sides.values()) <= len(sides) / 3
+
+
+def test_a_validation_side_needs_two_blocks(make_training_set):
+    samples = make_training_set(30).samples  # without a chain: each one for itself
+    assert 1 <= validation_side(samples).sum() <= 10
+    assert validation_side(samples[:2]).sum() == 1
+    assert not validation_side(samples[:1]).any()

@@ -10,13 +10,18 @@ from kernels.descriptors import products
 from kernels.descriptors.base import Chebyshev
 from protocol.records import Structure
 from train_daemon import fit
+from train_daemon.autograd import AutogradStep
 from train_daemon.blocks import CpuMaps
 from train_daemon.dataset import Sample
 from train_daemon.direct import DirectStep
 from train_daemon.library import Library
+from train_daemon.losses import AlphaMix, Deepmd, Weighted
+from train_daemon.recipe import Recipe, Table
 
 WATER = np.array([8, 1, 1])
-ENERGY_WEIGHT = 0.7
+LOSS = Weighted(energy_weight=0.7)
+LOSSES = [LOSS, Weighted(chain_weight=2.0), Deepmd(chain_weight=0.5), AlphaMix(alpha=0.3), AlphaMix(alpha=0.0)]
+MIXED = [WATER, [1, 8, 1], [8, 8, 1, 1], [8, 8], [1, 1, 1]]
 
 
 def samples(rng, species_of):
@@ -28,7 +33,7 @@ def samples(rng, species_of):
     return made
 
 
-def case(family, activation, hidden, species_of):
+def case(family, activation, hidden, species_of, loss=LOSS, **recipe):
     """Layers and table in double precision, with random everything."""
     rng = np.random.default_rng(7)
 
@@ -41,39 +46,42 @@ def case(family, activation, hidden, species_of):
     sizes = (descriptor.length, *hidden, 1)
     layers = [[(draw(b, a).requires_grad_(), draw(b).requires_grad_()) for a, b in pairwise(sizes)] for _ in range(2)]
     mixing = None if family == "species_resolved" else torch.from_numpy(products.mixing(descriptor))
-    table = fit.Table(
-        members,
-        torch.from_numpy(library.features),
-        library.kinds,
-        library.starts,
-        torch.from_numpy(library.energies),
-        torch.from_numpy(library.forces),
-        torch.from_numpy(rng.random(len(members))),
-        torch.from_numpy(rng.random((2, descriptor.length))),
-        mixing,
-        1.0,
-        lambda chosen: CpuMaps(library.spots, library.pool, chosen),
+    composition = library.composition(np.arange(len(members)))
+    table = Table(
+        members=members,
+        validation=members[:0],
+        inputs=torch.from_numpy(library.features),
+        kinds=library.kinds,
+        starts=library.starts,
+        energies=torch.from_numpy(library.energies),
+        forces=torch.from_numpy(library.forces),
+        weights=torch.from_numpy(rng.random(len(members))),
+        forced=torch.tensor([1.0, 0.0, 1.0, 1.0, 1.0][: len(members)], dtype=torch.float64),
+        compositions=torch.from_numpy(np.unique(composition, axis=0, return_inverse=True)[1].reshape(-1)),
+        slopes=torch.from_numpy(rng.random((2, descriptor.length))),
+        mixing=mixing,
+        energy_scale=1.0,
+        maps=lambda chosen: CpuMaps(library.spots, library.pool, chosen),
     )
-    return layers, table, fit.Recipe(4, 1e-3, 1e-5, ENERGY_WEIGHT, activation, 0)
+    return layers, table, Recipe(4, 1e-3, 1e-5, loss, activation, 0, **recipe)
 
 
 def compare(layers, table, recipe, batches):
     parts = [part for species in layers for layer in species for part in layer]
     flat = fit.flattened(parts)
-    autograd = fit.AutogradStep(layers, flat, table, recipe)
-    step = DirectStep(layers, flat, table, recipe.activation, recipe.energy_weight)
+    autograd, step = AutogradStep(layers, flat, table, recipe), DirectStep(layers, flat, table, recipe)
     for chosen in batches:
-        wanted = autograd.differentiate(np.array(chosen))
+        wanted = autograd.differentiate(np.array(chosen), 0.3)
         reference = flat.grad.clone()
         flat.grad.fill_(torch.nan)
-        got = step.differentiate(np.array(chosen))
+        got = step.differentiate(np.array(chosen), 0.3)
         np.testing.assert_allclose(got, [float(part) for part in wanted], rtol=1e-12)
         torch.testing.assert_close(flat.grad, reference, rtol=0, atol=1e-10 * max(float(reference.abs().max()), 1.0))
     return step
 
 
 @pytest.mark.parametrize("family", ["species_resolved", "species_weighted"])
-@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "linear"])
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "linear", "mtanh", "twist"])
 def test_gradients_and_sums_are_those_of_autograd(activation, family):
     step = compare(*case(family, activation, (6, 5), [WATER] * 5), [[3, 0, 4], [1, 2, 0], [2]])
     assert step.uniform
@@ -85,16 +93,22 @@ def test_any_number_of_layers(hidden):
 
 
 def test_structures_of_all_kinds_in_one_minibatch():
-    mixed = [WATER, [1, 8, 1], [8, 8, 1, 1], [8, 8], [1, 1, 1]]
-    step = compare(*case("species_resolved", "tanh", (6, 5), mixed), [[0, 1, 2, 3, 4], [4, 1, 3], [3], [2, 0, 1]])
+    step = compare(*case("species_resolved", "tanh", (6, 5), MIXED), [[0, 1, 2, 3, 4], [4, 1, 3], [3], [2, 0, 1]])
     assert not step.uniform
 
 
-def test_steps_are_those_of_autograd():
-    (one, table, recipe), (other, _, _) = (case("species_resolved", "tanh", (6, 5), [WATER] * 5) for _ in range(2))
-    mine, theirs = (fit.flattened([part for species in layers for layer in species for part in layer]) for layers in (one, other))
-    direct, autograd = DirectStep(one, mine, table, "tanh", ENERGY_WEIGHT), fit.AutogradStep(other, theirs, table, recipe)
+@pytest.mark.parametrize("loss", LOSSES, ids=str)
+def test_every_loss(loss):
+    compare(*case("species_resolved", "twist", (6, 5), MIXED, loss), [[0, 1, 2, 3, 4], [4, 1, 0], [1]])
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=str)
+def test_steps_are_those_of_autograd(loss):
+    cases = [case("species_resolved", "tanh", (6, 5), [WATER] * 5, loss, weight_decay=0.02) for _ in range(2)]
+    flats = [fit.flattened([part for species in layers for layer in species for part in layer]) for layers, _, _ in cases]
+    kinds = DirectStep, AutogradStep
+    steps = [kind(layers, flat, table, recipe) for kind, flat, (layers, table, recipe) in zip(kinds, flats, cases, strict=True)]
     for number, chosen in enumerate(([0, 3, 1], [4, 2], [1, 0, 2])):
-        for step in (direct, autograd):
-            step.run(np.array(chosen), 1e-2 / (1 + number))
-    torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-10)
+        for step in steps:
+            step.run(np.array(chosen), 1e-3 / (1 + number))
+    torch.testing.assert_close(*flats, rtol=0, atol=1e-10)

@@ -5,12 +5,15 @@ import pytest
 import torch
 
 from protocol.errors import EnvironmentFailed
-from train_daemon import fit
+from train_daemon import autograd, fit
 from train_daemon.blocks import CpuMaps, DevicePool
 from train_daemon.learners import chebyshev_bpnn
 from train_daemon.learners.base import LearnerContext
+from train_daemon.losses import Weighted
+from train_daemon.recipe import Recipe, cosine_rate
+from train_daemon.sides import divided
 
-RECIPE = fit.Recipe(16, 3e-3, 1e-5, 10.0, "tanh", 0)
+RECIPE = Recipe(16, 3e-3, 1e-5, Weighted(), "tanh", 0)
 
 
 def test_the_device_is_chosen_and_explained(monkeypatch):
@@ -25,22 +28,22 @@ def test_the_device_is_chosen_and_explained(monkeypatch):
 
 
 def test_the_learning_rate_falls_along_a_cosine():
-    assert fit.cosine_rate(RECIPE, 0.0) == pytest.approx(3e-3)
-    assert fit.cosine_rate(RECIPE, 0.5) == pytest.approx((3e-3 + 1e-5) / 2)
-    assert fit.cosine_rate(RECIPE, 1.0) == pytest.approx(1e-5)
+    assert cosine_rate(RECIPE, 0.0) == pytest.approx(3e-3)
+    assert cosine_rate(RECIPE, 0.5) == pytest.approx((3e-3 + 1e-5) / 2)
+    assert cosine_rate(RECIPE, 1.0) == pytest.approx(1e-5)
 
 
 def test_energies_and_forces_are_the_same_on_both_backends(make_training_set):
     settings = chebyshev_bpnn.Settings(radial={"order": 5, "cutoff_A": 4.0}, angular={"order": 3, "cutoff_A": 3.0})
     learner, data = chebyshev_bpnn.build(settings, LearnerContext("cpu", 1, 0)), make_training_set(6)
     model = learner.start(data)
-    library, members = learner._kept(data)
-    table = learner._table(model.network, library, members, np.ones(6))
+    library, _ = learner._kept(data)
+    table = learner._table(model.network, divided(library, data, False, None))
     plain = chebyshev_bpnn.replace(table, maps=DevicePool(library.spots, library.pool, "cpu").maps)
     layers = [[tuple(torch.tensor(part, dtype=torch.float32) for part in layer) for layer in s] for s in model.network.layers]
     chosen = np.array([4, 0, 5])
     assert isinstance(table.maps(chosen), CpuMaps)
-    one, other = (fit.predict(layers, case, chosen, "tanh") for case in (table, plain))
+    one, other = (autograd.predict(layers, case, chosen, "tanh") for case in (table, plain))
     torch.testing.assert_close(one[0], other[0])
     torch.testing.assert_close(one[1], other[1], rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(one[2], [12, 13, 14, 0, 1, 2, 15, 16, 17])

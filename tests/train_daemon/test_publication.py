@@ -50,7 +50,7 @@ def test_a_parent_whose_files_are_gone_is_still_the_parent(press, tmp_path):
 def test_a_model_that_gives_no_finite_numbers_is_not_published(press, tmp_path):
     model = press.learner.start(press.dataset.training_set())
     layers = tuple(tuple((1e308 * w, b) for w, b in layer) for layer in model.network.layers)
-    huge = chebyshev_bpnn.replace(model, network=chebyshev_bpnn.replace(model.network, layers=layers))
+    huge = model.with_layers(0, layers)
     with pytest.raises(LearnFailed, match="not finite"):
         press.submit(huge, {})
     assert Store(tmp_path).packets("train") == []

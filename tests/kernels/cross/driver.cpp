@@ -32,7 +32,7 @@ int main(int count, char **words) {
     auto begin = take<int64_t>(file, species);
     auto weights = take<double>(file, parameters);
     auto mean = take<double>(file, size_t(species) * length), scale = take<double>(file, size_t(species) * length);
-    renkei_networks networks{1, depth, layers.data(), layer_sizes.data(), begin.data(), weights.data(), mean.data(), scale.data()};
+    renkei_networks networks{1, depth, layers.data(), layer_sizes.data(), begin.data(), weights.data(), mean.data(), scale.data(), nullptr, nullptr, 0.0};
     auto kinds = take<int32_t>(file, atoms);
     auto box = take<double>(file, 21);
     auto positions = take<double>(file, 3 * structures * atoms), direction = take<double>(file, 3 * structures * atoms);

@@ -1,0 +1,49 @@
+"""Normalisation of features, reference energies and energy scale; and how a network changes with them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from kernels.arrays import Array
+from kernels.baseline import Baseline
+from kernels.potentials import bpnn
+from train_daemon.library import Library
+
+SCALE_FLOOR = 1e-2  # smallest standard deviation of a feature, as a share of the largest of its species
+
+
+def remapped(network: bpnn.BpnnModel, norm: dict[str, Any]) -> bpnn.BpnnModel:
+    """The same function with another normalisation; a feature that was dead before begins with no weight."""
+    layers = []
+    ratio = network.energy_scale_eV / norm["energy_scale_eV"]
+    for kind, species in enumerate(network.layers):
+        (first, bias), (last, last_bias) = species[0], species[-1]
+        old, new = network.scale[kind], norm["scale"][kind]
+        new[(new == 0) & (old != 0)] = old[(new == 0) & (old != 0)]
+        weights = first * np.divide(old, new, out=np.zeros_like(old), where=new != 0)
+        bias = bias + first @ (old * (norm["mean"][kind] - network.mean[kind]))
+        shift = (network.reference_eV[kind] - norm["reference_eV"][kind]) / norm["energy_scale_eV"]
+        layers.append(((weights, bias), *species[1:-1], (last * ratio, last_bias * ratio + shift)))
+    return replace(network, layers=tuple(layers), **norm)
+
+
+def normalisation(library: Library, members: Array, baseline: Baseline | None) -> dict[str, Any]:
+    """Mean and scale of the features, reference energies by least squares, energy scale = root mean square force times 1 A.
+
+    baseline: the two-body energy below the networks, whose energies and forces are taken off first.
+    """
+    rows, (energies, forces) = library.atoms(members), library.above(baseline)
+    count, length = len(library.descriptor.species), library.descriptor.length
+    mean, scale = np.zeros((count, length)), np.zeros((count, length))
+    for kind in range(count):
+        features = library.features[rows[library.kinds[rows] == kind]]
+        if len(features):
+            mean[kind], spread = features.mean(axis=0), features.std(axis=0)
+            floor = SCALE_FLOOR * spread.max()
+            scale[kind] = 1.0 / np.maximum(spread, floor) if floor > 0 else 0.0
+    references = np.linalg.lstsq(library.composition(members).astype(np.float64), energies[members], rcond=None)[0]
+    force = float(np.sqrt(np.mean(forces[rows] ** 2)))
+    return {"mean": mean, "scale": scale, "reference_eV": references, "energy_scale_eV": force or 1.0}
