@@ -23,7 +23,7 @@ from kernels.descriptors.base import Chebyshev, kinds
 from kernels.neighbors.base import lattice
 from kernels.network import Networks
 
-INTERFACE = 3  # of renkei_kernels.h
+INTERFACE = 4  # of renkei_kernels.h
 FOLDER = Path(__file__).parent / "csrc"
 INSTRUCTIONS = {"x86_64": ("avx512", "avx2", "sse2"), "aarch64": ("sve512", "neon")}  # best first; others: generic
 
@@ -72,6 +72,11 @@ def _open(path: Path) -> ctypes.CDLL | None:
     for name, arrays in (("energy", 4), ("values", 1), ("pull_back", 3), ("push_forward", 2)):
         function = getattr(library, f"renkei_{name}")
         function.argtypes = [c_void_p, c_void_p, POINTER(_System), c_int32, *[c_void_p] * arrays]
+    library.renkei_pool_new.restype = c_void_p
+    library.renkei_pool_free.argtypes = [c_void_p]
+    library.renkei_pool_add.argtypes = [c_void_p, c_void_p, POINTER(_System)]
+    for name, arrays in (("values", 1), ("pull_back", 2), ("push_forward", 2)):
+        getattr(library, f"renkei_pool_{name}").argtypes = [c_void_p, c_void_p, c_int32, c_int64, c_void_p, *[c_void_p] * arrays]
     return library
 
 
@@ -107,15 +112,15 @@ class Loops:
     networks: Networks | None = None
     single: bool = False  # features in float32
     baseline: Baseline | None = None  # below the networks, in their unit
-    _library: Any = field(init=False, repr=False)
-    _model: int = field(init=False, repr=False)
+    library: Any = field(init=False, repr=False)
+    handle: int = field(init=False, repr=False)
     _list: int = field(init=False, repr=False)
     _last: Any = field(init=False, repr=False, default=(None, None))  # the last system: key and (structure, species)
 
     def __post_init__(self) -> None:
         """Lay everything out on the other side."""
-        self._library = library()
-        if self._library is None:
+        self.library = library()
+        if self.library is None:
             raise ValueError("the compiled kernels are not here")
         held: list[Array] = []  # until the other side has its copies
 
@@ -154,17 +159,17 @@ class Loops:
             pair and laid(pair.attraction, np.float64),
             pair.cutoff_A if pair else 0.0,
         )
-        self._model = self._library.renkei_model_new(byref(plan), networks and byref(networks), self.single)
-        self._list = self._library.renkei_list_new()
-        if not self._model or not self._list:
+        self.handle = self.library.renkei_model_new(byref(plan), networks and byref(networks), self.single)
+        self._list = self.library.renkei_list_new()
+        if not self.handle or not self._list:
             raise ValueError(f"the compiled loops are not made for {d}")
 
     def __del__(self) -> None:
         """Give the memory back."""
-        if getattr(self, "_model", None):
-            self._library.renkei_model_free(self._model)
+        if getattr(self, "handle", None):
+            self.library.renkei_model_free(self.handle)
         if getattr(self, "_list", None):
-            self._library.renkei_list_free(self._list)
+            self.library.renkei_list_free(self._list)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Loops:
         """Another one with a list of its own."""
@@ -186,26 +191,26 @@ class Loops:
     def pull_back(self, positions: Array, numbers: Array, cell: Array, pbc: Array, gradient: Array) -> tuple[Array, Array]:
         """Forces (B, N, 3) and virial (B, 3, 3) for dE/dG (B, N, F)."""
         forces, virial = np.empty(positions.shape), np.empty((len(positions), 3, 3))
-        gradient = _shaped(gradient, (*positions.shape[:2], self.descriptor.length), "gradient")
+        gradient = shaped(gradient, (*positions.shape[:2], self.descriptor.length), "gradient")
         self._call("pull_back", positions, numbers, cell, pbc, gradient, forces, virial)
         return forces, virial
 
     def push_forward(self, positions: Array, numbers: Array, cell: Array, pbc: Array, direction: Array) -> Array:
         """Change of the features (B, N, F) along a direction (B, N, 3)."""
         change = np.empty((*positions.shape[:2], self.descriptor.length))
-        direction = _shaped(direction, positions.shape, "direction")
+        direction = shaped(direction, positions.shape, "direction")
         self._call("push_forward", positions, numbers, cell, pbc, direction, change)
         return change
 
     def _call(self, name: str, positions: Array, numbers: Array, cell: Array, pbc: Array, *arrays: Array) -> None:
-        system, species = self._box(numbers, cell, pbc)
-        positions = _shaped(positions, (len(positions), len(species), 3), "positions")
+        system, species = self.system(numbers, cell, pbc)
+        positions = shaped(positions, (len(positions), len(species), 3), "positions")
         system.structures, system.atoms, system.positions = len(positions), len(species), positions.ctypes.data
-        function = getattr(self._library, f"renkei_{name}")
-        if function(self._model, self._list, byref(system), threads(), *(array.ctypes.data for array in arrays)):
+        function = getattr(self.library, f"renkei_{name}")
+        if function(self.handle, self._list, byref(system), threads(), *(array.ctypes.data for array in arrays)):
             raise MemoryError(f"no memory for {positions.shape[0]} structures of {positions.shape[1]} atoms")
 
-    def _box(self, numbers: Array, cell: Array, pbc: Array) -> tuple[_System, Array]:
+    def system(self, numbers: Array, cell: Array, pbc: Array) -> tuple[_System, Array]:
         """All of a system but its positions, which alone change from call to call."""
         key = np.asarray(numbers).tobytes(), np.asarray(cell).tobytes(), np.asarray(pbc).tobytes()
         if key != self._last[0]:
@@ -217,8 +222,9 @@ class Loops:
         return self._last[1]
 
 
-def _shaped(array: Array, shape: tuple[int, ...], name: str) -> Array:
-    array = np.ascontiguousarray(array, np.float64)
+def shaped(array: Array, shape: tuple[int, ...], name: str, dtype: type = np.float64) -> Array:
+    """The array in C order and of the type that the other side reads. Raises ValueError if its shape is another."""
+    array = np.ascontiguousarray(array, dtype)
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
     return array

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 import numpy as np
@@ -91,8 +92,26 @@ class DeviceMaps:
         return flat.index_add(0, spots.reshape(-1), rise.reshape(-1)).reshape(self.atoms, self.length)
 
 
+def in_triton(device: str) -> bool:
+    """Whether the maps of a device are the loops of Triton: on a CUDA device, if triton is installed."""
+    return torch.device(device).type == "cuda" and find_spec("triton") is not None
+
+
 class DevicePool:
-    """Geometry of many structures as tensors on a device, from which minibatches are cut."""
+    """Geometry of many structures on a device, from which minibatches are cut: for loops in Triton where `in_triton` says so."""
+
+    def __init__(self, spots: Layout, pool: Geometry, device: str) -> None:
+        self.maps: Callable[[Array], Maps]
+        if in_triton(device):
+            from train_daemon.triton_maps import TritonPool
+
+            self.maps = TritonPool(spots, pool, device).maps
+        else:
+            self.maps = PlainPool(spots, pool, device).maps
+
+
+class PlainPool:
+    """Geometry of many structures as tensors on a device, from which minibatches are cut for plain torch."""
 
     def __init__(self, spots: Layout, pool: Geometry, device: str) -> None:
         self.spots, self.starts, self.device = spots, pool.starts, device
@@ -165,7 +184,22 @@ class ForceProduct(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *upstream: torch.Tensor) -> tuple[torch.Tensor, None]:
         """upstream: (A, 3), derivative of the loss with respect to the forces. Returns (A, F)."""
-        return -ctx.maps.change(upstream[0]), None
+        return -ChangeProduct.apply(upstream[0], ctx.maps), None
+
+
+class ChangeProduct(torch.autograd.Function):
+    """Displacements -> change of the features, the transpose of ForceProduct but for its sign; each is the other's backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, direction: torch.Tensor, maps: Maps) -> torch.Tensor:
+        """direction: (A, 3) A. Returns (A, F)."""
+        ctx.maps = maps
+        return maps.change(direction)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: torch.Tensor) -> tuple[torch.Tensor, None]:
+        """upstream: (A, F), derivative with respect to the change. Returns (A, 3)."""
+        return -ForceProduct.apply(upstream[0], ctx.maps), None
 
 
 def network(layers: Layers, activation: str, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""What a learner keeps of every structure it has seen: features and the geometry of pairs and triplets, computed once."""
+"""What a learner keeps of every structure it has seen: features, and what its force products go through."""
 
 from __future__ import annotations
 
@@ -12,15 +12,23 @@ from kernels.descriptors import products
 from kernels.descriptors.base import Chebyshev, kinds
 from kernels.descriptors.numba_cpu import values
 from kernels.neighbors.numba_cpu import pairs
+from kernels.pool import Pool
+from protocol.records import Structure
 from train_daemon.dataset import Sample
 
 
 class Library:
-    """Grows only; structures keep their places. n structures, A atoms in all."""
+    """Grows only; structures keep their places. n structures, A atoms in all.
 
-    def __init__(self, descriptor: Chebyshev, dtype: type = np.float32, with_pairs: bool = False) -> None:
+    Products go through `compiled`, which keeps positions and neighbours; where that is None, through `pool`, which keeps the
+    geometry of all pairs and triplets.
+    """
+
+    def __init__(
+        self, descriptor: Chebyshev, dtype: type = np.float32, with_pairs: bool = False, compiled: Pool | None = None
+    ) -> None:
         """with_pairs: keep what `above` needs for a two-body energy; 24 bytes an atom for each of its coefficients."""
-        self.descriptor, self.dtype, self.with_pairs = descriptor, dtype, with_pairs
+        self.descriptor, self.dtype, self.with_pairs, self.compiled = descriptor, dtype, with_pairs, compiled
         self.spots = products.layout(descriptor)
         self.pool: products.Geometry | None = None
         self.features = np.zeros((0, descriptor.length))  # (A, F)
@@ -62,28 +70,39 @@ class Library:
         return self.energies - self.pair_energies @ factors, self.forces - self.pair_forces @ factors
 
     def _grow(self, new: Sequence[Sample]) -> None:
-        parts, features, pair_energies, pair_forces = [], [], [], []
-        count = len(self.descriptor.species)
+        structures = [sample.structure for sample in new]
+        places = [kinds(self.descriptor, structure.numbers) for structure in structures]
+        before = len(self._places)
         for sample in new:
-            structure = sample.structure
-            places = kinds(self.descriptor, structure.numbers)
-            found = pairs(structure.positions, structure.cell, structure.pbc, self.descriptor.radial_cutoff_A)
-            if self.with_pairs:
-                np.minimum.at(self.shortest_A, pair_number(places[found.first], places[found.second], count), found.distance)
-                energies, forces = columns(found, places, count, self.descriptor.radial_cutoff_A)
-                pair_energies.append(energies)
-                pair_forces.append(forces)
-            near = (found.first, found.second, found.vector, found.distance)
-            parts.append(products.geometry(self.spots, near, places, self.dtype))
-            box = (structure.numbers, structure.cell, structure.pbc)
-            features.append(values(self.descriptor, structure.positions[None], *box)[0])
             self._places[sample.key] = len(self._places)
-        self.pool = products.join(([] if self.pool is None else [self.pool]) + parts)
-        self.features = np.concatenate([self.features, *features])
-        self.kinds = np.concatenate([self.kinds, *(kinds(self.descriptor, s.structure.numbers) for s in new)])
+        if self.compiled is not None:
+            self.compiled.add([(s.positions, s.numbers, s.cell, s.pbc) for s in structures])
+            self.features = np.concatenate([self.features, self.compiled.values(np.arange(before, len(self._places)))])
+        if self.compiled is None or self.with_pairs:
+            self._take_pairs(structures, places)
+        self.kinds = np.concatenate([self.kinds, *places])
         self.energies = np.append(self.energies, [sample.energy for sample in new])
         self.forces = np.concatenate([self.forces, *(sample.forces for sample in new)])
-        self.pair_energies = np.concatenate([self.pair_energies, *(energies[None] for energies in pair_energies)])
-        self.pair_forces = np.concatenate([self.pair_forces, *pair_forces])
-        sizes = np.array([len(sample.structure.numbers) for sample in new])
-        self.starts = np.append(self.starts, self.starts[-1] + np.cumsum(sizes))
+        self.starts = np.append(self.starts, self.starts[-1] + np.cumsum([len(kinds) for kinds in places]))
+
+    def _take_pairs(self, structures: Sequence[Structure], places: Sequence[Array]) -> None:
+        """What needs the pairs of structures: a two-body energy, and geometry and features without the compiled kernels."""
+        geometries, features, energies, forces = [], [], [], []
+        count, cutoff = len(self.descriptor.species), self.descriptor.radial_cutoff_A
+        for structure, place in zip(structures, places, strict=True):
+            found = pairs(structure.positions, structure.cell, structure.pbc, cutoff)
+            if self.with_pairs:
+                np.minimum.at(self.shortest_A, pair_number(place[found.first], place[found.second], count), found.distance)
+                parts = columns(found, place, count, cutoff)
+                energies.append(parts[0][None])
+                forces.append(parts[1])
+            if self.compiled is None:
+                near = (found.first, found.second, found.vector, found.distance)
+                geometries.append(products.geometry(self.spots, near, place, self.dtype))
+                box = (structure.numbers, structure.cell, structure.pbc)
+                features.append(values(self.descriptor, structure.positions[None], *box)[0])
+        self.pair_energies = np.concatenate([self.pair_energies, *energies])
+        self.pair_forces = np.concatenate([self.pair_forces, *forces])
+        self.features = np.concatenate([self.features, *features])
+        if geometries:
+            self.pool = products.join(([] if self.pool is None else [self.pool]) + geometries)

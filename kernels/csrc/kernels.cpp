@@ -25,6 +25,7 @@ constexpr int64_t SLAB_ATOMS = 512;         // a large structure is cut into sla
 constexpr int64_t MOST_SLABS = 16;
 
 template <class T> struct Model {
+    typedef T Real;
     Plan<T> plan;
     std::vector<Network<T>> networks;
     std::vector<T> repulsion, attraction;  // (species, species) of a two-body energy, or empty
@@ -197,6 +198,71 @@ template <class T> std::unique_ptr<Model<T>> model_of(const renkei_plan &plan, c
 
 }  // namespace
 
+// One structure of a pool.
+struct Fixed {
+    std::vector<double> positions;
+    std::vector<int32_t> kinds;
+    renkei_list list;
+};
+
+struct renkei_pool {
+    std::vector<std::unique_ptr<Fixed>> structures;
+};
+
+namespace {
+
+// act(desk, structure, first row) for every chosen structure
+template <class T, class Act>
+void each_chosen(const Model<T> &model, const renkei_pool &pool, int threads, int64_t count, const int64_t *chosen, Act act) {
+    std::vector<std::unique_ptr<Desk<T>>> desks(std::max(threads, 1));
+    for (auto &desk : desks) desk = std::make_unique<Desk<T>>(model);
+    std::vector<int64_t> first(count + 1, 0);
+    for (int64_t n = 0; n < count; n++) first[n + 1] = first[n] + int64_t(pool.structures[chosen[n]]->kinds.size());
+    std::exception_ptr problem;
+#pragma omp parallel for num_threads(int(desks.size())) schedule(dynamic, 1) if (desks.size() > 1)
+    for (int64_t n = 0; n < count; n++) {
+        try {
+            act(*desks[omp_get_thread_num()], *pool.structures[chosen[n]], first[n]);
+        } catch (...) {
+#pragma omp critical
+            problem = std::current_exception();
+        }
+    }
+    if (problem) std::rethrow_exception(problem);
+}
+
+// features, or their change along a direction (rows, 3)
+template <class T>
+void pool_values_of(const Model<T> &model, const renkei_pool &pool, int threads, int64_t count, const int64_t *chosen,
+                    const T *direction, T *result) {
+    each_chosen(model, pool, threads, count, chosen, [&](Desk<T> &desk, const Fixed &one, int64_t row) {
+        std::vector<double> motion;
+        if (direction) motion.assign(direction + 3 * row, direction + 3 * (row + int64_t(one.kinds.size())));
+        for (size_t i = 0; i < one.kinds.size(); i++) {
+            desk.around.gather(one.list, one.positions.data(), int64_t(i));
+            model.plan.unfold(direction ? desk.around.follow(motion.data()) : desk.around.sums(),
+                              result + (row + int64_t(i)) * model.plan.length);
+        }
+    });
+}
+
+template <class T>
+void pool_pull_back_of(const Model<T> &model, const renkei_pool &pool, int threads, int64_t count, const int64_t *chosen,
+                       const T *gradient, T *forces) {
+    each_chosen(model, pool, threads, count, chosen, [&](Desk<T> &desk, const Fixed &one, int64_t row) {
+        std::vector<double> sums(one.positions.size(), 0.0);
+        double virial[9] = {};
+        for (size_t i = 0; i < one.kinds.size(); i++) {
+            model.plan.fold(gradient + (row + int64_t(i)) * model.plan.length, desk.by_sums.data);
+            desk.around.gather(one.list, one.positions.data(), int64_t(i));
+            desk.around.push(desk.by_sums.data, sums.data(), virial);
+        }
+        for (size_t k = 0; k < sums.size(); k++) forces[3 * row + int64_t(k)] = T(sums[k]);
+    });
+}
+
+}  // namespace
+
 struct renkei_model {
     std::unique_ptr<Model<float>> single;
     std::unique_ptr<Model<double>> full;
@@ -214,6 +280,10 @@ template <class Call> static int32_t with(const renkei_model *model, Call call) 
         return 1;
     }
 }
+
+// an array of the model's precision
+template <class M> static auto real(void *array) { return static_cast<typename std::decay_t<M>::Real *>(array); }
+template <class M> static auto real(const void *array) { return static_cast<const typename std::decay_t<M>::Real *>(array); }
 
 extern "C" {
 
@@ -282,6 +352,42 @@ int32_t renkei_pull_back(const renkei_model *model, renkei_list *list, const ren
 int32_t renkei_push_forward(const renkei_model *model, renkei_list *list, const renkei_system *system, int32_t threads,
                             const double *direction, double *change) {
     return with(model, [&](const auto &m) { values_of(m, *list, *system, threads, direction, change); });
+}
+
+renkei_pool *renkei_pool_new(void) { return new (std::nothrow) renkei_pool; }
+void renkei_pool_free(renkei_pool *pool) { delete pool; }
+
+int32_t renkei_pool_add(renkei_pool *pool, const renkei_model *model, const renkei_system *system) {
+    return with(model, [&](const auto &m) {
+        auto one = std::make_unique<Fixed>();
+        one->positions.assign(system->positions, system->positions + 3 * system->atoms);
+        one->kinds.assign(system->kinds, system->kinds + system->atoms);
+        one->list.update(*system, m.plan.species, m.plan.radial_cutoff, 0, 1, 0.0);
+        one->list.neighbors.shrink_to_fit();
+        pool->structures.push_back(std::move(one));
+    });
+}
+
+int32_t renkei_pool_values(const renkei_model *model, const renkei_pool *pool, int32_t threads, int64_t count, const int64_t *chosen,
+                           void *features) {
+    return with(model, [&](const auto &m) {
+        const void *nowhere = nullptr;
+        pool_values_of(m, *pool, threads, count, chosen, real<decltype(m)>(nowhere), real<decltype(m)>(features));
+    });
+}
+
+int32_t renkei_pool_pull_back(const renkei_model *model, const renkei_pool *pool, int32_t threads, int64_t count,
+                              const int64_t *chosen, const void *gradient, void *forces) {
+    return with(model, [&](const auto &m) {
+        pool_pull_back_of(m, *pool, threads, count, chosen, real<decltype(m)>(gradient), real<decltype(m)>(forces));
+    });
+}
+
+int32_t renkei_pool_push_forward(const renkei_model *model, const renkei_pool *pool, int32_t threads, int64_t count,
+                                 const int64_t *chosen, const void *direction, void *change) {
+    return with(model, [&](const auto &m) {
+        pool_values_of(m, *pool, threads, count, chosen, real<decltype(m)>(direction), real<decltype(m)>(change));
+    });
 }
 
 }  // extern "C"

@@ -6,7 +6,6 @@
 
 namespace {
 
-constexpr double SKIN = 0.5;         // A, added to what the batch itself spans
 constexpr int64_t ONE_BIN_ATOMS = 100;
 
 struct Candidate {
@@ -90,14 +89,14 @@ double renkei_list::spread(const renkei_system &system, int64_t first, int64_t l
     return std::sqrt(most);
 }
 
-bool renkei_list::update(const renkei_system &system, int species, double cutoff, int64_t first, int64_t last) {
+bool renkei_list::update(const renkei_system &system, int species, double cutoff, int64_t first, int64_t last, double skin) {
     if (still_good(system, cutoff, first, last)) return false;
     int64_t atoms = system.atoms;
     reference_.assign(3 * atoms, 0.0);
     for (int64_t b = first; b < last; b++)
         for (int64_t k = 0; k < 3 * atoms; k++) reference_[k] += system.positions[3 * atoms * b + k];
     for (double &x : reference_) x /= double(last - first);
-    double margin = spread(system, first, last) + 0.5 * SKIN;
+    double margin = spread(system, first, last) + 0.5 * skin;
     margin_ = -1;  // if memory runs out on the way
     build(system, species, cutoff + 2 * margin);
     kinds_.assign(system.kinds, system.kinds + atoms);

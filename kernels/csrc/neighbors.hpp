@@ -22,7 +22,9 @@ struct renkei_list {
     std::vector<std::array<double, 3>> shifts;  // what is added to the neighbour's position, A
 
     // Make the list good for structures first..last; returns false if it was still good.
-    bool update(const renkei_system &system, int species, double cutoff, int64_t first, int64_t last);
+    bool update(const renkei_system &system, int species, double cutoff, int64_t first, int64_t last, double skin = SKIN);
+
+    static constexpr double SKIN = 0.5;  // A, added to what the batch itself spans
 
   private:
     std::vector<double> reference_;  // (atoms, 3) the positions that the list was made for

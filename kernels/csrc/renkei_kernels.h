@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define RENKEI_INTERFACE 3
+#define RENKEI_INTERFACE 4
 
 #define RENKEI_API __attribute__((visibility("default")))
 
@@ -52,6 +52,7 @@ typedef struct {
 
 typedef struct renkei_model renkei_model; /* a descriptor, with networks or without, laid out for the loops */
 typedef struct renkei_list renkei_list;   /* neighbours of the last system that was given, with a skin */
+typedef struct renkei_pool renkei_pool;   /* structures that do not change, of any size, each with its own neighbours */
 
 RENKEI_API int32_t renkei_interface(void);
 RENKEI_API const char *renkei_instructions(void);  /* what this object was compiled for */
@@ -72,6 +73,18 @@ RENKEI_API int32_t renkei_pull_back(const renkei_model *model, renkei_list *list
                          const double *gradient, double *forces, double *virial);
 RENKEI_API int32_t renkei_push_forward(const renkei_model *model, renkei_list *list, const renkei_system *system, int32_t threads,
                             const double *direction, double *change);
+
+/* A pool. Its structures are numbered as they are added; system->structures must be 1. Chosen ones are worked on in the order given,
+ * their atoms one after another in the rows of the arrays, which are of the model's precision. All return 0, or 1 if memory ran out. */
+RENKEI_API renkei_pool *renkei_pool_new(void);
+RENKEI_API void renkei_pool_free(renkei_pool *pool);
+RENKEI_API int32_t renkei_pool_add(renkei_pool *pool, const renkei_model *model, const renkei_system *system);
+RENKEI_API int32_t renkei_pool_values(const renkei_model *model, const renkei_pool *pool, int32_t threads, int64_t count,
+                                      const int64_t *chosen, void *features);
+RENKEI_API int32_t renkei_pool_pull_back(const renkei_model *model, const renkei_pool *pool, int32_t threads, int64_t count,
+                                         const int64_t *chosen, const void *gradient, void *forces);
+RENKEI_API int32_t renkei_pool_push_forward(const renkei_model *model, const renkei_pool *pool, int32_t threads, int64_t count,
+                                            const int64_t *chosen, const void *direction, void *change);
 
 #ifdef __cplusplus
 }

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from kernels.native import library as library_of_kernels
 from protocol.errors import EnvironmentFailed
 from train_daemon import autograd, fit
 from train_daemon.blocks import CpuMaps, DevicePool
+from train_daemon.compiled_maps import CompiledMaps
 from train_daemon.learners import chebyshev_bpnn
 from train_daemon.learners.base import LearnerContext
 from train_daemon.losses import Weighted
@@ -33,17 +35,23 @@ def test_the_learning_rate_falls_along_a_cosine():
     assert cosine_rate(RECIPE, 1.0) == pytest.approx(1e-5)
 
 
-def test_energies_and_forces_are_the_same_on_both_backends(make_training_set):
-    settings = chebyshev_bpnn.Settings(radial={"order": 5, "cutoff_A": 4.0}, angular={"order": 3, "cutoff_A": 3.0})
-    learner, data = chebyshev_bpnn.build(settings, LearnerContext("cpu", 1, 0)), make_training_set(6)
-    model = learner.start(data)
-    library, _ = learner._kept(data)
-    table = learner._table(model.network, divided(library, data, False, None))
-    plain = chebyshev_bpnn.replace(table, maps=DevicePool(library.spots, library.pool, "cpu").maps)
+@pytest.mark.parametrize("family", ["species_resolved", "species_weighted"])
+def test_energies_and_forces_are_the_same_on_all_backends(make_training_set, monkeypatch, family):
+    functions = {"radial": {"order": 5, "cutoff_A": 4.0}, "angular": {"order": 3, "cutoff_A": 3.0}, "family": family}
+    settings, context, data = chebyshev_bpnn.Settings(**functions), LearnerContext("cpu", 1, 0), make_training_set(6)
+    fast = chebyshev_bpnn.build(settings, context)
+    model = fast.start(data)
+    monkeypatch.setattr(chebyshev_bpnn, "compiled_pool", lambda descriptor: None)
+    slow = chebyshev_bpnn.build(settings, context)
+    library, _ = slow._kept(data)
+    tables = [own._table(model.network, divided(own._kept(data)[0], data, False, None)) for own in (slow, fast)]
+    tables.append(chebyshev_bpnn.replace(tables[0], maps=DevicePool(library.spots, library.pool, "cpu").maps))
     layers = [[tuple(torch.tensor(part, dtype=torch.float32) for part in layer) for layer in s] for s in model.network.layers]
     chosen = np.array([4, 0, 5])
-    assert isinstance(table.maps(chosen), CpuMaps)
-    one, other = (autograd.predict(layers, case, chosen, "tanh") for case in (table, plain))
-    torch.testing.assert_close(one[0], other[0])
-    torch.testing.assert_close(one[1], other[1], rtol=1e-4, atol=1e-5)
+    assert isinstance(tables[0].maps(chosen), CpuMaps)
+    assert isinstance(tables[1].maps(chosen), CompiledMaps if library_of_kernels() else CpuMaps)
+    one, *others = (autograd.predict(layers, table, chosen, "tanh") for table in tables)
+    for other in others:
+        torch.testing.assert_close(one[0], other[0])
+        torch.testing.assert_close(one[1], other[1], rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(one[2], [12, 13, 14, 0, 1, 2, 15, 16, 17])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +19,7 @@ from pydantic import Field
 from kernels.arrays import Array
 from kernels.baseline import Baseline, coefficients, of_coefficients
 from kernels.descriptors.base import Chebyshev
+from kernels.pool import compiled_pool
 from kernels.potentials import bpnn
 from protocol import checkpoint
 from protocol.settings import Section
@@ -34,6 +36,7 @@ from train_daemon.sides import Sides, divided
 if TYPE_CHECKING:
     import torch
 
+    from train_daemon.blocks import Maps
     from train_daemon.recipe import Recipe, Table
 
 Layers = Sequence[Sequence[tuple[Array, Array]]]  # per species and layer: W (out, in), b (out,)
@@ -227,7 +230,9 @@ class BpnnLearner:
     def _kept(self, data: TrainingSet) -> tuple[Library, Array]:
         """The library with everything of `data` in it, and the places."""
         if self._library is None:
-            self._library = Library(self._descriptor(data.species), with_pairs=self.settings.baseline == "pairs")
+            descriptor, with_pairs = self._descriptor(data.species), self.settings.baseline == "pairs"
+            compiled = compiled_pool(descriptor) if self.device == "cpu" else None
+            self._library = Library(descriptor, with_pairs=with_pairs, compiled=compiled)
         return self._library, self._library.add(data.samples)
 
     def _tensor(self, array: Array) -> torch.Tensor:
@@ -240,14 +245,11 @@ class BpnnLearner:
         """The training side on the device."""
         import torch
 
-        from kernels.descriptors.products import mixing
-        from train_daemon.blocks import CpuMaps, DevicePool
         from train_daemon.recipe import Table
 
         library = self._library
         assert library is not None
-        assert library.pool is not None
-        pool, spots = library.pool, library.spots
+        maps, mix = self._maps(library)
         composition = library.composition(np.arange(len(library.energies)))
         energies, forces = library.above(network.baseline)
         inputs = (library.features - network.mean[library.kinds]) * network.scale[library.kinds]
@@ -263,12 +265,24 @@ class BpnnLearner:
             forced=self._tensor(sides.forced),
             compositions=torch.from_numpy(np.unique(composition, axis=0, return_inverse=True)[1].reshape(-1)).to(self.device),
             slopes=self._tensor(network.scale),
-            mixing=None if library.descriptor.family == "species_resolved" else self._tensor(mixing(library.descriptor)),
+            mixing=mix,
             energy_scale=network.energy_scale_eV,
-            maps=DevicePool(spots, pool, self.device).maps
-            if self.device != "cpu"
-            else lambda chosen: CpuMaps(spots, pool, chosen),
+            maps=maps,
         )
+
+    def _maps(self, library: Library) -> tuple[Callable[[Array], Maps], torch.Tensor | None]:
+        """The products of chosen structures, and the mixing of resolved features where they need it."""
+        from kernels.descriptors.products import mixing
+        from train_daemon.blocks import CpuMaps, DevicePool
+        from train_daemon.compiled_maps import CompiledMaps
+
+        if library.compiled is not None:
+            return partial(CompiledMaps, library.compiled), None
+        assert library.pool is not None
+        mix = None if library.descriptor.family == "species_resolved" else self._tensor(mixing(library.descriptor))
+        if self.device != "cpu":
+            return DevicePool(library.spots, library.pool, self.device).maps, mix
+        return partial(CpuMaps, library.spots, library.pool), mix
 
 
 def _random_layer(draw: np.random.Generator, inputs: int, outputs: int) -> tuple[Array, Array]:

@@ -1,0 +1,26 @@
+"""The two linear maps of one minibatch by the compiled kernels, from positions and lists of neighbours alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from kernels.arrays import Array
+from kernels.pool import Pool
+
+
+@dataclass(frozen=True)
+class CompiledMaps:
+    """See train_daemon.blocks.Maps; the gradient and the change are by the descriptor's own features, of either family."""
+
+    pool: Pool
+    chosen: Array  # (B,) places in the pool
+
+    def forces(self, gradient: torch.Tensor) -> torch.Tensor:
+        """-J^T gradient.  gradient: (A, F) eV.  Returns (A, 3) eV/A."""
+        return torch.from_numpy(self.pool.pull_back(self.chosen, gradient.detach().numpy()))
+
+    def change(self, direction: torch.Tensor) -> torch.Tensor:
+        """J direction.  direction: (A, 3) A.  Returns (A, F)."""
+        return torch.from_numpy(self.pool.push_forward(self.chosen, direction.detach().numpy()))
