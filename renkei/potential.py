@@ -12,10 +12,9 @@ from ase.calculators.calculator import Calculator, PropertyNotImplementedError, 
 from ase.data import chemical_symbols
 
 from kernels.potentials import base as potentials
-from protocol import atomic, names, weights
 from protocol.errors import BadSetting
 from protocol.records import Card
-from protocol.store import Store
+from renkei import artefact
 
 
 class Potential(Calculator):
@@ -31,10 +30,12 @@ class Potential(Calculator):
     _potential: potentials.Potential
 
     def __init__(self, folder: str | Path, **kwargs: Any) -> None:
-        """Read and verify a weights folder, or the newest one of a run folder. Raises BadSetting where there is none."""
-        place = _published(Path(folder))
-        card = weights.verify(place, atomic.sha256(place / names.CARD))
-        self._hold(potentials.load(card.format, place, card.generation), place, card, kwargs)
+        """Read and verify a weights folder, a result of `renkei train`, or the newest generation of a run.
+
+        Raises BadSetting where there is none.
+        """
+        found = artefact.find(Path(folder))
+        self._hold(found.potential, found.folder, found.card, kwargs)
 
     @classmethod
     def from_aenet(cls, folder: str | Path, version: int = 0, **kwargs: Any) -> Potential:
@@ -76,15 +77,3 @@ class Potential(Calculator):
             self.results["stress"] = found.stress[0].ravel()[[0, 4, 8, 5, 2, 1]]
         elif "stress" in properties:
             raise PropertyNotImplementedError("stress needs a cell that is periodic in three directions")
-
-
-def _published(folder: Path) -> Path:
-    """The folder itself if it is one of weights, or that of the newest weights that count of a run."""
-    if (folder / names.CARD).is_file():
-        return folder
-    if not (folder / names.TRAIN).is_dir():
-        raise BadSetting(f"there is no {names.CARD}", str(folder), "give a run, or a folder weights/generation-NNNNNN of one")
-    packets = Store(folder).packets(names.TRAIN)
-    if not packets:
-        raise BadSetting("the run has published no weights yet", str(folder))
-    return packets[-1].path

@@ -95,7 +95,7 @@ def test_stress_is_the_strain_derivative(folder):
 def test_a_run_means_its_newest_weights(tmp_path):
     run, water = tmp_path / "run", molecule("H2O")
     epoch = Store(run).claim("train")
-    with pytest.raises(BadSetting, match="published no weights yet"):
+    with pytest.raises(BadSetting, match="there is no potential in it"):
         renkei.Potential(run)
     for generation in (0, 1):
         network = replace(model(), reference_eV=np.array([-13.0, -430.0 - generation, -50.0]))
@@ -139,7 +139,7 @@ def test_what_is_refused(folder, tmp_path):
     carbon.calc = renkei.Potential(folder)
     with pytest.raises(BadSetting, match="knows H, O, Si, not C"):
         carbon.get_potential_energy()
-    with pytest.raises(BadSetting, match=r"no card\.json"):
+    with pytest.raises(BadSetting, match="there is no potential in it"):
         renkei.Potential(tmp_path)
     damaged = shutil.copytree(folder, tmp_path / "damaged")
     data = bytearray((damaged / bpnn.FILE).read_bytes())
