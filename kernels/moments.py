@@ -83,6 +83,12 @@ def push(plan: Plan, around: Around, i: int, forces: Array, virial: Array) -> No
     for species_pair in range(around.columns.size - 1):
         for low in range(around.columns[species_pair], around.columns[species_pair + 1], BLOCK):
             _by_angle(plan, around, species_pair, low, min(low + BLOCK, around.columns[species_pair + 1]))
+    distribute(plan, around, i, forces, virial)
+
+
+@kernel
+def distribute(plan: Plan, around: Around, i: int, forces: Array, virial: Array) -> None:
+    """Add the forces (N, 3) and virial (3, 3) of atom i's energy, whose derivatives stand in BY_D, BY_COS and BY_WEIGHT."""
     _spread(plan, around)
     _collect(around, i, forces, virial)
 

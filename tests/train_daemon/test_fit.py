@@ -1,12 +1,14 @@
 """The choice of the device, the learning rate, and the same step on both backends."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from kernels.native import library as library_of_kernels
 from protocol.errors import EnvironmentFailed
-from train_daemon import autograd, fit
+from train_daemon import autograd, fit, moment_learner
 from train_daemon.blocks import CpuMaps, DevicePool
 from train_daemon.compiled_maps import CompiledMaps
 from train_daemon.learners import chebyshev_bpnn
@@ -41,11 +43,11 @@ def test_energies_and_forces_are_the_same_on_all_backends(make_training_set, mon
     settings, context, data = chebyshev_bpnn.Settings(**functions), LearnerContext("cpu", 1, 0), make_training_set(6)
     fast = chebyshev_bpnn.build(settings, context)
     model = fast.start(data)
-    monkeypatch.setattr(chebyshev_bpnn, "compiled_pool", lambda descriptor: None)
+    monkeypatch.setattr(moment_learner, "compiled_pool", lambda descriptor: None)
     slow = chebyshev_bpnn.build(settings, context)
     library, _ = slow._kept(data)
     tables = [own._table(model.network, divided(own._kept(data)[0], data, False, None)) for own in (slow, fast)]
-    tables.append(chebyshev_bpnn.replace(tables[0], maps=DevicePool(library.spots, library.pool, "cpu").maps))
+    tables.append(replace(tables[0], maps=DevicePool(library.spots, library.pool, "cpu").maps))
     layers = [[tuple(torch.tensor(part, dtype=torch.float32) for part in layer) for layer in s] for s in model.network.layers]
     chosen = np.array([4, 0, 5])
     assert isinstance(tables[0].maps(chosen), CpuMaps)

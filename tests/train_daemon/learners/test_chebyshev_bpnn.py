@@ -1,5 +1,7 @@
 """The learner on a toy molecule with exact labels: it learns, goes on from where it was, and exports what it has learned."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -134,7 +136,7 @@ def test_epochs_count_at_least(make_training_set):
 
 def test_weights_of_zero_are_not_learned(make_training_set):
     data = make_training_set(40)
-    wrong = [chebyshev_bpnn.replace(sample, energy=sample.energy + 5.0, weight=0.0) for sample in data.samples[20:]]
+    wrong = [replace(sample, energy=sample.energy + 5.0, weight=0.0) for sample in data.samples[20:]]
     mixed = TrainingSet(data.samples[:20] + tuple(wrong), data.species)
     learner = built()
     start = learner.start(TrainingSet(data.samples[:20], data.species))
@@ -154,7 +156,7 @@ def test_a_loss_that_is_not_finite_is_an_error(make_training_set):
 def blocked(data, steps=5):
     """The same samples as blocks of a chain."""
     return TrainingSet(
-        tuple(chebyshev_bpnn.replace(sample, block=("chain", "sim0", 0, k // steps)) for k, sample in enumerate(data.samples)),
+        tuple(replace(sample, block=("chain", "sim0", 0, k // steps)) for k, sample in enumerate(data.samples)),
         data.species,
     )
 

@@ -1,0 +1,64 @@
+"""What kan does that other learners do not; the rest is in tests/contracts/test_every_learner.py."""
+
+import numpy as np
+import pytest
+
+from kernels import folding, kan_model
+from kernels.potentials.base import load
+from train_daemon.gate import evaluate
+from train_daemon.learners import kan
+from train_daemon.learners.base import Budget, LearnerContext
+
+SMALL = {"radial": {"order": 6, "cutoff_A": 4.0}, "angular": {"order": 3, "cutoff_A": 3.5}, "functions": 10, "hidden": (8,)}
+
+
+def built(**changes):
+    return kan.build(kan.Settings(**{**SMALL, **changes}), LearnerContext("cpu", 1, seed=3))
+
+
+def budget(steps):
+    return Budget(steps, 1, lambda: False, lambda row: None)
+
+
+def force_error(learner, model, samples, folder):
+    folder.mkdir()
+    export = learner.export(model, folder)
+    _, forces = evaluate(load(export.format, folder, 0), samples)
+    return np.sqrt(np.mean([(found - one.forces) ** 2 for found, one in zip(forces, samples, strict=True)]))
+
+
+@pytest.mark.parametrize("changes", [{}, {"hidden": ()}, {"angular": {"order": 3, "cutoff_A": 3.5, "powers": (1, 3)}}], ids=str)
+def test_it_learns(make_training_set, tmp_path, changes):
+    learner, data, other = built(**changes), make_training_set(80), make_training_set(30, seed=9).samples
+    start = learner.start(data)
+    model, _ = learner.fit(start, data, budget(400))
+    spread = np.sqrt(np.mean([one.forces**2 for one in other]))
+    assert force_error(learner, start, other, tmp_path / "start") > 0.5 * spread
+    assert force_error(learner, model, other, tmp_path / "model") < 0.3 * spread
+
+
+def test_the_file_has_the_functions_that_were_asked_for(make_training_set, tmp_path):
+    learner, data = built(intervals=20, committee=2, baseline="pairs"), make_training_set(10)
+    model, _ = learner.fit(learner.start(data), data, budget(20))
+    export = learner.export(model, tmp_path)
+    read = kan_model.read(tmp_path)
+    assert read.radial.shape == (2, 2, 23, 20)
+    assert read.angular.shape == (2, 1, 3, 23, 20)
+    assert [matrix.shape for matrix, _ in read.layers[0]] == [(16, 20), (1, 16)]
+    assert read.baseline is not None
+    assert export.architecture["functions"] == 20
+    assert export.architecture["hidden"] == [16]
+    np.testing.assert_array_equal(read.radial, folding.fold(model.network, 20).radial)
+
+
+def test_splines_of_the_default_number_lose_nothing_that_was_learned(make_training_set, tmp_path):
+    found, data = {}, make_training_set(20)
+    for intervals in (kan.Settings().intervals, folding.INTERVALS):
+        learner = built(intervals=intervals)
+        model, _ = learner.fit(learner.start(data), data, budget(100))
+        (tmp_path / str(intervals)).mkdir()
+        learner.export(model, tmp_path / str(intervals))
+        found[intervals] = np.array(evaluate(load("kan", tmp_path / str(intervals), 0), data.samples)[1])
+    few, many = found.values()
+    assert np.abs(few - many).max() < 1e-5 * np.abs(many).max()
+    assert not np.array_equal(few, many)
