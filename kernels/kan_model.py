@@ -29,6 +29,7 @@ from kernels.arrays import Array
 from kernels.baseline import Baseline
 from kernels.network import ACTIVATIONS
 from kernels.splines import FEWEST
+from kernels.weight_file import dataset
 
 FILE = "weights.h5"
 Layers = tuple[tuple[Array, Array], ...]
@@ -194,34 +195,21 @@ def _parse(file: h5py.File, size: int) -> KanModel:
     for place in range(len(species)):
         depth = sum(name.startswith("weight") for name in file[str(place)])
         names = [(f"{place}/weight{number}", f"{place}/bias{number}") for number in range(1, depth + 1)]
-        layers.append(tuple((_dataset(file, weight, size), _dataset(file, bias, size)) for weight, bias in names))
+        layers.append(tuple((dataset(file, weight, size), dataset(file, bias, size)) for weight, bias in names))
     baseline = None
     if reach_A != 0:
-        baseline = Baseline(_dataset(file, "repulsion", size), _dataset(file, "attraction", size), reach_A)
+        baseline = Baseline(dataset(file, "repulsion", size), dataset(file, "attraction", size), reach_A)
     return KanModel(
         species,
         float(head["radial_cutoff_A"]),
         float(head["angular_cutoff_A"]),
         tuple(int(power) for power in head["powers"]),
-        _dataset(file, "radial", size),
-        _dataset(file, "angular", size),
-        _dataset(file, "bias", size),
+        dataset(file, "radial", size),
+        dataset(file, "angular", size),
+        dataset(file, "bias", size),
         tuple(layers),
         str(head["activation"]),
-        _dataset(file, "reference_eV", size),
+        dataset(file, "reference_eV", size),
         float(head["energy_scale_eV"]),
         baseline,
     )
-
-
-def _dataset(file: h5py.File, name: str, size: int) -> Array:
-    """A float64 dataset that lies in this file as it says: a hostile one could name another file, or expand without end."""
-    folder, _, own = name.rpartition("/")
-    group = file[folder] if folder else file
-    dataset = group[own]
-    inside = isinstance(group.get(own, getlink=True), h5py.HardLink) and isinstance(dataset, h5py.Dataset)
-    if not inside or dataset.is_virtual or dataset.external or dataset.chunks is not None or dataset.dtype != "<f8":
-        raise ValueError(f"{name} is not a plain float64 array")
-    if 8 * dataset.size > size:
-        raise ValueError(f"{name} claims more numbers than the file has bytes")
-    return np.array(dataset)

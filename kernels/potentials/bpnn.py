@@ -41,6 +41,7 @@ from kernels.neighbors.numba_cpu import is_usable, search
 from kernels.network import ACTIVATIONS, Networks, energy_and_gradient, networks
 from kernels.plan import Plan, mix, unmix
 from kernels.potentials.base import Evaluation
+from kernels.weight_file import dataset
 
 FILE = "weights.h5"
 NO_PAIRS = Baseline(np.zeros((0, 0)), np.zeros((0, 0)), 1.0)
@@ -282,7 +283,7 @@ def _parse(file: h5py.File, size: int) -> BpnnModel:
     baseline = None
     if int(head["schema"]) == 2:
         pairs = file["pairs"]
-        repulsion, attraction = (_dataset(pairs, name, size) for name in ("repulsion", "attraction"))
+        repulsion, attraction = (dataset(pairs, name, size) for name in ("repulsion", "attraction"))
         baseline = Baseline(repulsion, attraction, float(pairs.attrs["cutoff_A"]))
     descriptor = Chebyshev(
         tuple(int(number) for number in head["species"]),
@@ -297,26 +298,15 @@ def _parse(file: h5py.File, size: int) -> BpnnModel:
     layers = []
     for group in groups:
         depth = sum(name.startswith("weight") for name in group)
-        stack = [(_dataset(group, f"weight{n}", size), _dataset(group, f"bias{n}", size)) for n in range(depth)]
+        stack = [(dataset(group, f"weight{n}", size), dataset(group, f"bias{n}", size)) for n in range(depth)]
         layers.append(tuple(stack))
     return BpnnModel(
         descriptor,
         tuple(layers),
         str(head["activation"]),
-        np.array([_dataset(group, "mean", size) for group in groups]),
-        np.array([_dataset(group, "scale", size) for group in groups]),
+        np.array([dataset(group, "mean", size) for group in groups]),
+        np.array([dataset(group, "scale", size) for group in groups]),
         np.array([float(group.attrs["reference_eV"]) for group in groups]),
         float(head["energy_scale_eV"]),
         baseline,
     )
-
-
-def _dataset(group: h5py.Group, name: str, size: int) -> Array:
-    """A float64 dataset that lies in this file as it says: a hostile one could name another file, or expand without end."""
-    dataset = group[name]
-    inside = isinstance(group.get(name, getlink=True), h5py.HardLink) and isinstance(dataset, h5py.Dataset)
-    if not inside or dataset.is_virtual or dataset.external or dataset.chunks is not None or dataset.dtype != "<f8":
-        raise ValueError(f"{name} is not a plain float64 array")
-    if 8 * dataset.size > size:
-        raise ValueError(f"{name} claims more numbers than the file has bytes")
-    return np.array(dataset)
