@@ -1,7 +1,9 @@
 """What this machine lacks is left out and said in one line; `.ci/run` makes a missing component an error."""
 
+import ctypes
 import os
 import shutil
+from importlib.util import find_spec
 
 from kernels.native import library
 
@@ -10,16 +12,41 @@ WITHOUT_COMPILED = library() is None and os.environ.get("RENKEI_REQUIRE") != "al
 CROSS = ("aarch64-linux-gnu-g++", "qemu-aarch64")
 WITHOUT_CROSS = not all(map(shutil.which, CROSS)) and os.environ.get("RENKEI_REQUIRE") != "all"
 WITHOUT_REFERENCE = not os.environ.get("RENKEI_REFERENCE_DATA")
+WITHOUT_TRITON = find_spec("triton") is None and os.environ.get("RENKEI_REQUIRE") != "all"
+
+
+def sees_cuda() -> bool:
+    """Whether torch sees a GPU; torch is not imported where there is no driver."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+WITHOUT_CUDA = not sees_cuda()
+if WITHOUT_CUDA:
+    os.environ["TRITON_INTERPRET"] = "1"  # read when triton is imported: its loops run on the CPU, slowly
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "needs_pw: needs Quantum ESPRESSO's pw.x")
     config.addinivalue_line("markers", "needs_compiled: needs the compiled kernels")
+    config.addinivalue_line("markers", "needs_triton: needs triton; runs in its interpreter where there is no GPU")
+    config.addinivalue_line("markers", "needs_cuda: needs triton and a GPU that torch sees")
     config.addinivalue_line("markers", "needs_cross: needs a compiler for aarch64 and its emulator")
 
 
 def pytest_collection_modifyitems(config, items):
-    missing = {"needs_pw": WITHOUT_PW, "needs_compiled": WITHOUT_COMPILED, "needs_cross": WITHOUT_COMPILED or WITHOUT_CROSS}
+    missing = {
+        "needs_pw": WITHOUT_PW,
+        "needs_compiled": WITHOUT_COMPILED,
+        "needs_cross": WITHOUT_COMPILED or WITHOUT_CROSS,
+        "needs_triton": WITHOUT_TRITON,
+        "needs_cuda": WITHOUT_TRITON or WITHOUT_CUDA,
+    }
     left_out = [item for item in items if any(lacks and item.get_closest_marker(name) for name, lacks in missing.items())]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
@@ -33,5 +60,9 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line("left out: the compiled kernels (no C++ compiler at installation)")
     if WITHOUT_CROSS:
         terminalreporter.write_line(f"left out: the kernels for aarch64 (not on the PATH: {' or '.join(CROSS)})")
+    if WITHOUT_TRITON:
+        terminalreporter.write_line("left out: the loops for GPUs (triton is not installed)")
+    if WITHOUT_CUDA:
+        terminalreporter.write_line("left out: tests on a GPU (torch sees none)")
     if WITHOUT_REFERENCE:
         terminalreporter.write_line("left out: third-party reference features (RENKEI_REFERENCE_DATA is not set)")

@@ -188,7 +188,7 @@ class ForceProduct(torch.autograd.Function):
 
 
 class ChangeProduct(torch.autograd.Function):
-    """Displacements -> change of the features, the transpose of ForceProduct but for its sign; each is the other's backward pass."""
+    """Displacements -> change of the features: minus the transpose of ForceProduct, and each is the other's backward pass."""
 
     @staticmethod
     def forward(ctx: Any, direction: torch.Tensor, maps: Maps) -> torch.Tensor:

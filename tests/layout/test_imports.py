@@ -14,7 +14,14 @@ PLUGIN_FOLDERS = {
     "train_daemon/learners": {"base"},
     "protocol/channels": {"base"},
 }
-HEAVY = {"torch", "mpi4py", "pyscf", "watchdog", "matplotlib", "tblite"}
+HEAVY = {"torch", "triton", "mpi4py", "pyscf", "watchdog", "matplotlib", "tblite"}
+GPU_FILES = {  # of kernels, with torch and triton at their heads; imported by one another and by the trainer alone
+    "kernels/descriptors/triton_gpu.py": {"torch", "triton"},
+    "kernels/descriptors/triton_loops.py": {"triton"},
+    "kernels/descriptors/triton_pull.py": {"triton"},
+    "kernels/neighbors/torch_device.py": {"torch"},
+    "kernels/device_md.py": {"torch"},
+}
 
 
 def imports(tree: ast.AST) -> list[str]:
@@ -57,6 +64,7 @@ def test_heavy_libraries_are_not_imported_by_the_login_node(file):
     allowed = {"torch"} if file.relative_to(ROOT).parts[0] == "train_daemon" else set()
     if name_of(file) in ("renkei/canvas.py", "renkei/figures.py"):  # imported by the report alone
         allowed = {"matplotlib"}
+    allowed = GPU_FILES.get(name_of(file), allowed)
     top = ast.Module([n for n in ast.parse(file.read_text()).body if isinstance(n, ast.Import | ast.ImportFrom)], [])
     found = {name.split(".")[0] for name in imports(top)} & (HEAVY - allowed)
     assert not found, f"{name_of(file)} imports {found} at its head"
@@ -64,8 +72,21 @@ def test_heavy_libraries_are_not_imported_by_the_login_node(file):
 
 def test_the_simulator_never_imports_torch():
     for file in FILES:
-        if file.relative_to(ROOT).parts[0] != "train_daemon":
-            assert not any(n.split(".")[0] == "torch" for n in imports(ast.parse(file.read_text()))), name_of(file)
+        if file.relative_to(ROOT).parts[0] != "train_daemon" and name_of(file) not in GPU_FILES:
+            names = imports(ast.parse(file.read_text()))
+            assert not any(n.split(".")[0] in ("torch", "triton") for n in names), name_of(file)
+            assert not any(f"{n.replace('.', '/')}.py" in GPU_FILES for n in names), name_of(file)
+
+
+def test_the_trainer_starts_without_triton():
+    """What needs triton is imported at the head of no file of the trainer but the one that is imported when it is wanted."""
+    wanting = {"train_daemon/triton_maps.py"}
+    assert "kernels.descriptors.triton_gpu" in imports(ast.parse((ROOT / next(iter(wanting))).read_text()))
+    modules = {file.removesuffix(".py").replace("/", ".") for file in {*GPU_FILES, *wanting}}
+    for file in FILES:
+        if name_of(file) not in {*GPU_FILES, *wanting}:
+            top = [n for n in ast.parse(file.read_text()).body if isinstance(n, ast.Import | ast.ImportFrom)]
+            assert not modules & set(imports(ast.Module(top, []))), name_of(file)
 
 
 @pytest.mark.parametrize("file", [f for f in FILES if f.name == "__init__.py"], ids=name_of)
