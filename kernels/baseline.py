@@ -25,6 +25,12 @@ class Baseline(NamedTuple):
     cutoff_A: float
 
 
+def scaled(baseline: Baseline, factor: float) -> Baseline:
+    """The baseline in another unit of energy."""
+    repulsion, attraction = (factor * np.array(matrix, np.float64) for matrix in baseline[:2])
+    return Baseline(repulsion, attraction, float(baseline.cutoff_A))
+
+
 @entry
 def curve(distance: float, repulsion: float, attraction: float, cutoff: float) -> tuple[float, float]:
     """Energy of one pair and its slope by the distance."""

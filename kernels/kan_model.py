@@ -29,7 +29,7 @@ from kernels.arrays import Array
 from kernels.baseline import Baseline
 from kernels.network import ACTIVATIONS
 from kernels.splines import FEWEST
-from kernels.weight_file import dataset
+from kernels.weight_file import dataset, read_verified
 
 FILE = "weights.h5"
 Layers = tuple[tuple[Array, Array], ...]
@@ -171,18 +171,7 @@ def _digest(model: KanModel) -> str:
 
 def read(folder: Path) -> KanModel:
     """The model of an artefact folder.  Raises ValueError if weights.h5 is missing, damaged or not of this layout."""
-    path = folder / FILE
-    try:
-        data = path.read_bytes()
-        with h5py.File(io.BytesIO(data), "r") as file:
-            model, digest = _parse(file, len(data)), str(file.attrs["digest"])
-    except FileNotFoundError:
-        raise ValueError(f"{path} is missing") from None
-    except (OSError, KeyError, RuntimeError, TypeError, ValueError, IndexError, OverflowError, MemoryError) as error:
-        raise ValueError(f"{path} is damaged or not a model of this format: {str(error).splitlines()[0]}") from error
-    if digest != _digest(model):
-        raise ValueError(f"{path} is damaged: its numbers do not match its digest")
-    return model
+    return read_verified(folder / FILE, _parse, _digest)
 
 
 def _parse(file: h5py.File, size: int) -> KanModel:

@@ -29,7 +29,7 @@ import h5py
 import numpy as np
 
 from kernels.arrays import Array
-from kernels.baseline import Baseline, push_pairs
+from kernels.baseline import Baseline, push_pairs, scaled
 from kernels.descriptors.base import Chebyshev, kinds
 from kernels.descriptors.numba_cpu import plan_of
 from kernels.jit import entry
@@ -41,7 +41,7 @@ from kernels.neighbors.numba_cpu import is_usable, search
 from kernels.network import ACTIVATIONS, Networks, energy_and_gradient, networks
 from kernels.plan import Plan, mix, unmix
 from kernels.potentials.base import Evaluation
-from kernels.weight_file import dataset
+from kernels.weight_file import dataset, read_verified
 
 FILE = "weights.h5"
 NO_PAIRS = Baseline(np.zeros((0, 0)), np.zeros((0, 0)), 1.0)
@@ -118,7 +118,7 @@ class Bpnn:
         object.__setattr__(self, "species", model.descriptor.species)
         object.__setattr__(self, "cutoff", model.descriptor.radial_cutoff_A)
         object.__setattr__(self, "_networks", networks(model.layers, model.activation, model.mean, model.scale))
-        object.__setattr__(self, "_baseline", model.baseline and _scaled(model.baseline, 1 / model.energy_scale_eV))
+        object.__setattr__(self, "_baseline", model.baseline and scaled(model.baseline, 1 / model.energy_scale_eV))
         object.__setattr__(self, "_loops", in_compiled_kernels(model.descriptor, self._networks, self._baseline))
 
     def evaluate(self, positions: Array, numbers: Array, cell: Array, pbc: Array) -> Evaluation:
@@ -140,11 +140,6 @@ class Bpnn:
         energy = scale * raw + float(np.sum(np.asarray(self.model.reference_eV)[species]))
         stress = -scale * virial / abs(np.linalg.det(cell)) if np.all(pbc) else None
         return Evaluation(energy, scale * forces, stress)
-
-
-def _scaled(baseline: Baseline, factor: float) -> Baseline:
-    repulsion, attraction = (factor * np.array(matrix, np.float64) for matrix in baseline[:2])
-    return Baseline(repulsion, attraction, float(baseline.cutoff_A))
 
 
 def in_compiled_kernels(descriptor: Chebyshev, net: Networks, baseline: Baseline | None) -> Loops | None:
@@ -261,18 +256,7 @@ def _digest(model: BpnnModel) -> str:
 
 def read(folder: Path) -> BpnnModel:
     """The model of an artefact folder.  Raises ValueError if weights.h5 is missing, damaged or not of this layout."""
-    path = folder / FILE
-    try:
-        data = path.read_bytes()
-        with h5py.File(io.BytesIO(data), "r") as file:
-            model, digest = _parse(file, len(data)), str(file.attrs["digest"])
-    except FileNotFoundError:
-        raise ValueError(f"{path} is missing") from None
-    except (OSError, KeyError, RuntimeError, TypeError, ValueError, OverflowError, MemoryError) as error:
-        raise ValueError(f"{path} is damaged or not a model of this format: {str(error).splitlines()[0]}") from error
-    if digest != _digest(model):
-        raise ValueError(f"{path} is damaged: its numbers do not match its digest")
-    return model
+    return read_verified(folder / FILE, _parse, _digest)
 
 
 def _parse(file: h5py.File, size: int) -> BpnnModel:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kernels.arrays import Array
-from kernels.baseline import Baseline, push_pairs
+from kernels.baseline import Baseline, push_pairs, scaled
 from kernels.chebyshev import BLOCK
 from kernels.descriptors.base import Chebyshev, kinds
 from kernels.descriptors.numba_cpu import plan_of
@@ -58,7 +58,7 @@ class Kan:
         unit = np.eye(model.functions)
         layers = tuple(((unit, bias), *stack) for bias, stack in zip(model.bias, model.layers, strict=True))
         ones = np.ones(np.shape(model.bias))
-        walls = NO_PAIRS if model.baseline is None else _scaled(model.baseline, 1 / model.energy_scale_eV)
+        walls = NO_PAIRS if model.baseline is None else scaled(model.baseline, 1 / model.energy_scale_eV)
         functions = Functions(*(np.array(part, np.float64, order="C") for part in (model.radial, model.angular)))
         object.__setattr__(self, "species", model.species)
         object.__setattr__(self, "cutoff", model.radial_cutoff_A)
@@ -82,11 +82,6 @@ class Kan:
         energy = scale * raw + float(np.sum(np.asarray(self.model.reference_eV)[species]))
         stress = -scale * virial / abs(np.linalg.det(cell)) if np.all(pbc) else None
         return Evaluation(energy, scale * forces, stress)
-
-
-def _scaled(baseline: Baseline, factor: float) -> Baseline:
-    repulsion, attraction = (factor * np.array(matrix, np.float64) for matrix in baseline[:2])
-    return Baseline(repulsion, attraction, float(baseline.cutoff_A))
 
 
 @entry
