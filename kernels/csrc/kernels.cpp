@@ -21,7 +21,7 @@
 namespace {
 
 constexpr double FARTHEST_A = 1e8;          // a coordinate beyond it (or NaN) belongs to a trajectory that has exploded
-constexpr int64_t SLAB_ATOMS = 512;         // a large structure is cut into slabs, which do not depend on the number of threads
+constexpr int64_t SLAB_ATOMS = 48;          // a structure is cut into slabs, which do not depend on the number of threads
 constexpr int64_t MOST_SLABS = 16;
 
 template <class T> struct Model {
