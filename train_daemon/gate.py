@@ -7,7 +7,7 @@ erfc(sqrt(Var) / 2) with Var the variance of beta times the mean residual energy
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,11 +122,8 @@ def canary(potential: Potential, samples: Sequence[Sample]) -> Canary:
 
 def evaluate(potential: Potential, samples: Sequence[Sample]) -> tuple[Array, list[Array]]:
     """Energies (n,) eV and forces [(N, 3) eV/A] of any structures, in batches of one kind."""
-    groups: dict[object, list[int]] = {}
-    for place, sample in enumerate(samples):
-        groups.setdefault(_box(sample.structure), []).append(place)
     energies, forces = np.zeros(len(samples)), [np.zeros(0)] * len(samples)
-    for places in groups.values():
+    for places in alike([sample.structure for sample in samples], len(samples)):
         box = samples[places[0]].structure
         positions = np.stack([samples[place].structure.positions for place in places])
         result = potential.evaluate(positions, box.numbers, box.cell, box.pbc)
@@ -134,6 +131,16 @@ def evaluate(potential: Potential, samples: Sequence[Sample]) -> tuple[Array, li
         for row, place in enumerate(places):
             forces[place] = result.forces[row]
     return energies, forces
+
+
+def alike(structures: Sequence[Structure], together: int) -> Iterator[list[int]]:
+    """Places of structures that agree in species, cell and periodicity, so many at a time: they can be evaluated in one call."""
+    groups: dict[object, list[int]] = {}
+    for place, structure in enumerate(structures):
+        groups.setdefault(_box(structure), []).append(place)
+    for places in groups.values():
+        for begin in range(0, len(places), together):
+            yield places[begin : begin + together]
 
 
 def _centred(values: Array, groups: Sequence[object]) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from kernels.arrays import Array
 from kernels.potentials.base import Potential
 from renkei.labels.checks import composition
 from renkei.labels.frames import Frame
+from train_daemon.gate import alike
 
 TOGETHER = 64  # structures evaluated in one call
 FORCE_EDGES_EV_PER_A = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, np.inf)  # of the size of the reference force
@@ -31,7 +32,7 @@ def predict(potential: Potential, frames: Sequence[Frame]) -> Predictions:
     energies = np.zeros(len(frames))
     forces: list[Array] = [np.zeros((0, 3))] * len(frames)
     stresses: list[Array | None] = [None] * len(frames)
-    for places in _alike(frames):
+    for places in alike([frame.structure for frame in frames], TOGETHER):
         box = frames[places[0]].structure
         positions = np.stack([frames[place].structure.positions for place in places])
         found = potential.evaluate(positions, box.numbers, box.cell, box.pbc)
@@ -70,17 +71,6 @@ def centred(off: Array, frames: Sequence[Frame]) -> tuple[Array, dict[str, int]]
         counts[str(name)] = int(mine.sum())
         result[mine] -= result[mine].mean()
     return result, counts
-
-
-def _alike(frames: Sequence[Frame]) -> Iterator[list[int]]:
-    """Places of frames that agree in species, cell and periodicity, so many at a time."""
-    groups: dict[tuple[bytes, bytes, bytes], list[int]] = {}
-    for place, frame in enumerate(frames):
-        s = frame.structure
-        groups.setdefault((s.numbers.tobytes(), s.cell.tobytes(), s.pbc.tobytes()), []).append(place)
-    for places in groups.values():
-        for begin in range(0, len(places), TOGETHER):
-            yield places[begin : begin + TOGETHER]
 
 
 def _both(name: str, off: Array, unit: str) -> dict[str, float]:

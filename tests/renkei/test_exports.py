@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from dataclasses import replace
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -15,8 +14,6 @@ from protocol.errors import BadSetting
 from protocol.records import Canary, Card
 from renkei import artefact, exports
 from renkei.labels import frames as labelled
-
-needs_aenet = pytest.mark.skipif(find_spec("kernels.potentials.aenet") is None, reason="there is no writer of aenet's files")
 
 
 @pytest.fixture
@@ -35,7 +32,6 @@ def weighted(tmp_path):
     return folder
 
 
-@needs_aenet
 def test_aenet_files_give_the_same_energies(weighted, tmp_path, molecule):
     from kernels.potentials import aenet
 
@@ -48,7 +44,6 @@ def test_aenet_files_give_the_same_energies(weighted, tmp_path, molecule):
     np.testing.assert_allclose(theirs.forces, mine.forces, rtol=0, atol=1e-8)
 
 
-@needs_aenet
 def test_lammps_gets_its_files_and_a_piece_of_input(weighted, tmp_path):
     (tmp_path / "out").mkdir()
     written = exports.lammps(weighted, tmp_path / "out")
@@ -60,7 +55,6 @@ def test_lammps_gets_its_files_and_a_piece_of_input(weighted, tmp_path):
     assert not [line for line in text.splitlines() if line and not line.startswith(("#", "mass", "pair_", "neighbor"))]
 
 
-@needs_aenet
 def test_a_species_resolved_model_is_refused_in_a_sentence(trained, tmp_path):
     for kind in (exports.aenet, exports.lammps):
         with pytest.raises(BadSetting, match="cannot express a species-resolved model; train one with --set"):
