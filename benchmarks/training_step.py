@@ -25,6 +25,8 @@ from train_daemon.dataset import Sample, TrainingSet
 from train_daemon.learners import chebyshev_bpnn
 from train_daemon.learners.base import Budget, LearnerContext
 from train_daemon.library import Library
+from train_daemon.sides import divided
+from train_daemon.tables import table_of
 
 STRUCTURE = Path(__file__).parents[1] / "configs" / "structures" / "water-tetramer.xyz"
 STRUCTURES = 320
@@ -59,7 +61,8 @@ def step_ms(learner: chebyshev_bpnn.BpnnLearner, data: TrainingSet, seconds: flo
 def product_ms(learner: chebyshev_bpnn.BpnnLearner, data: TrainingSet, seconds: float) -> dict[str, float]:
     """Milliseconds of each of the two products for one minibatch."""
     library, _ = learner._kept(data)
-    maps, mix = learner._maps(library)
+    table = table_of(library, learner.start(data).network, divided(library, data, False, None), "cpu")
+    maps, mix = table.maps, table.mixing
     chosen, rng = np.arange(learner.settings.batch), np.random.default_rng(4)
     atoms, length = int(library.starts[len(chosen)]), library.descriptor.length if mix is None else mix.shape[1]
     gradient = torch.from_numpy(rng.normal(size=(atoms, length)).astype(np.float32))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-from ctypes import POINTER, Structure, byref, c_double, c_int32, c_int64, c_void_p
+from ctypes import POINTER, Structure, byref, c_char_p, c_double, c_int32, c_int64, c_void_p
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +23,7 @@ from kernels.descriptors.base import Chebyshev, kinds
 from kernels.neighbors.base import lattice
 from kernels.network import Networks
 
-INTERFACE = 4  # of renkei_kernels.h
+INTERFACE = 8  # of renkei_kernels.h
 FOLDER = Path(__file__).parent / "csrc"
 INSTRUCTIONS = {"x86_64": ("avx512", "avx2", "sse2"), "aarch64": ("sve512", "neon")}  # best first; others: generic
 
@@ -73,6 +73,7 @@ def _open(path: Path) -> ctypes.CDLL | None:
         function = getattr(library, f"renkei_{name}")
         function.argtypes = [c_void_p, c_void_p, POINTER(_System), c_int32, *[c_void_p] * arrays]
     library.renkei_pool_new.restype = c_void_p
+    library.renkei_pool_new.argtypes = [c_char_p, POINTER(c_int32)]
     library.renkei_pool_free.argtypes = [c_void_p]
     library.renkei_pool_add.argtypes = [c_void_p, c_void_p, POINTER(_System)]
     for name, arrays in (("values", 1), ("pull_back", 2), ("push_forward", 2)):

@@ -1,12 +1,16 @@
 """Structures that do not change, each with its own neighbours, for the compiled kernels: what a trainer goes through often.
 
-Nothing but positions and lists of neighbours is kept; distances, angles and polynomials are computed when they are wanted.
+Nothing but positions and lists of neighbours is kept, on scratch: memory holds what there is room for. Distances, angles and
+polynomials are computed when they are wanted.
 """
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Sequence
-from ctypes import byref
+from ctypes import byref, c_int32
+from pathlib import Path
 
 import numpy as np
 
@@ -21,15 +25,19 @@ class Pool:
     """Grows only. Rows of its arrays are the atoms of the chosen structures, one structure after another.
 
     dtype: of the two products, float32 or float64; features are always float64.
-    Raises ValueError where the compiled kernels are absent or not made for the descriptor.
+    folder: on local scratch; None: where temporary files go (TMPDIR).
+    Raises ValueError where the compiled kernels are absent or not made for the descriptor, OSError where scratch takes no file
+    or, later, has no room.
     """
 
-    def __init__(self, descriptor: Chebyshev, dtype: type = np.float32) -> None:
+    def __init__(self, descriptor: Chebyshev, dtype: type = np.float32, folder: Path | None = None) -> None:
         self.dtype, self.length = dtype, descriptor.length
         self._full = Loops(descriptor)
         self._loops = Loops(descriptor, single=True) if dtype == np.float32 else self._full
         self._library = self._full.library
-        self._pool = self._library.renkei_pool_new()
+        self._folder, error = str(folder or tempfile.gettempdir()), c_int32()
+        self._pool = self._library.renkei_pool_new(os.fsencode(self._folder), byref(error))
+        self._checked(error.value)
         self.starts = np.zeros(1, dtype=np.int64)  # (n + 1,) first atom of each structure, all in one row
 
     def __del__(self) -> None:
@@ -43,7 +51,7 @@ class Pool:
             system, species = self._full.system(numbers, cell, pbc)
             positions = shaped(positions, (len(species), 3), "positions")
             system.structures, system.atoms, system.positions = 1, len(species), positions.ctypes.data
-            self._done(self._library.renkei_pool_add(self._pool, self._full.handle, byref(system)))
+            self._checked(self._library.renkei_pool_add(self._pool, self._full.handle, byref(system)))
         sizes = [len(numbers) for _, numbers, _, _ in systems]
         self.starts = np.concatenate([self.starts, self.starts[-1] + np.cumsum(sizes, dtype=np.int64)])
 
@@ -69,17 +77,18 @@ class Pool:
         result: Array = np.empty((rows, made[0]), made[1])
         function = getattr(self._library, f"renkei_pool_{name}")
         places = [array.ctypes.data for array in (*arrays, result)]
-        self._done(function(loops.handle, self._pool, threads(), len(chosen), chosen.ctypes.data, *places))
+        if function(loops.handle, self._pool, threads(), len(chosen), chosen.ctypes.data, *places):
+            raise MemoryError(f"no memory for {len(chosen)} structures of a pool")
         return result
 
-    def _done(self, code: int) -> None:
-        if code:
-            raise MemoryError(f"no memory for a pool of {len(self.starts) - 1} structures")
+    def _checked(self, error: int) -> None:
+        if error:
+            raise OSError(error, os.strerror(error), self._folder)
 
 
-def compiled_pool(descriptor: Chebyshev, dtype: type = np.float32) -> Pool | None:
+def compiled_pool(descriptor: Chebyshev, dtype: type = np.float32, folder: Path | None = None) -> Pool | None:
     """An empty pool, or None where the compiled kernels are absent or not made for the descriptor."""
     try:
-        return Pool(descriptor, dtype)
+        return Pool(descriptor, dtype, folder)
     except ValueError:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -130,6 +131,7 @@ class TrainerJob(Section):
 
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     threads: int = Field(default=1, ge=1, le=1024)  # of the CPU; the simulator has the other cores
+    scratch: Path | None = None  # a local folder for features and neighbours; none: that of temporary files (TMPDIR)
 
 
 class SchedulerJob(Section):

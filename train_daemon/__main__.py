@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from protocol.activity import ActivityClock
 from protocol.channels import base as channels
 from protocol.duration import duration_s
 from protocol.epoch import Epoch
-from protocol.errors import BadSetting, EnvironmentFailed, Exit, RenkeiError
+from protocol.errors import BadSetting, Exit, RenkeiError
 from protocol.log import close_log, open_log
 from protocol.settings import Config
 from protocol.shutdown import Shutdown
@@ -22,6 +23,8 @@ from train_daemon.daemon import ACTIVITIES, Parts, Trainer
 from train_daemon.dataset import Dataset
 from train_daemon.intake import Intake
 from train_daemon.learners import base as learners
+from train_daemon.learners.base import Learner
+from train_daemon.processes import with_learner
 from train_daemon.publication import Press
 from train_daemon.schedule import Rules
 
@@ -58,18 +61,9 @@ def temperatures(config: Config) -> Callable[[str], float]:
     return temperature
 
 
-def assemble(config: Config, store: Store, epoch: Epoch, shutdown: Shutdown) -> Parts:
+def assemble(config: Config, learner: Learner, store: Store, epoch: Epoch, shutdown: Shutdown) -> Parts:
     """All parts of one start of the trainer."""
     science, machine = config.science, config.machine
-    context = learners.LearnerContext(machine.trainer.device, machine.trainer.threads, science.seed)
-    try:
-        learner = learners.load(science.learner.name).build(science.learner, context)
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise EnvironmentFailed(
-            "the trainer needs torch, which is not installed", next="pip install 'renkei[trainer]'"
-        ) from error
     log = open_log(epoch.folder / "train.log", "renkei.train")
     channel = channels.load(machine.channel.name).build(machine.channel, store, names.TRAIN, epoch)
     coupling = science.coupling
@@ -89,9 +83,9 @@ def assemble(config: Config, store: Store, epoch: Epoch, shutdown: Shutdown) -> 
     )
 
 
-def work(config: Config, epoch: Epoch, store: Store, shutdown: Shutdown) -> int:
+def work(config: Config, learner: Learner, epoch: Epoch, store: Store, shutdown: Shutdown) -> int:
     """Train until asked to stop; returns the exit code."""
-    parts = assemble(config, store, epoch, shutdown)
+    parts = assemble(config, learner, store, epoch, shutdown)
     try:
         reason = Trainer(parts).run()
         parts.log.info("stopped (%s); the same command goes on from here", reason)
@@ -107,6 +101,19 @@ def work(config: Config, epoch: Epoch, store: Store, shutdown: Shutdown) -> int:
         close_log(parts.log)
 
 
+def lead(given: argparse.Namespace, config: Config, learner: Learner) -> int:
+    """Start an epoch of the trainer's and work in it; returns the exit code."""
+    store = Store(given.run)
+    settings.refuse_changes(store.understood(names.TRAIN), config, names.TRAIN)
+    epoch = store.claim(names.TRAIN, given.takeover)
+    try:
+        epoch.write_text(names.RESOLVED, settings.resolved(config))
+        shutdown = Shutdown(duration_s(given.duration) if given.duration else None, epoch.fresh_controls)
+        return work(config, learner, epoch, store, shutdown)
+    finally:
+        epoch.close()
+
+
 def main() -> int:
     """Returns the exit code."""
     given = arguments()
@@ -114,15 +121,7 @@ def main() -> int:
         ownership.check()
         config = settings.load(given.run, {"learner": learners.load, "channel": channels.load})
         temperatures(config)
-        store = Store(given.run)
-        settings.refuse_changes(store.understood(names.TRAIN), config, names.TRAIN)
-        epoch = store.claim(names.TRAIN, given.takeover)
-        try:
-            epoch.write_text(names.RESOLVED, settings.resolved(config))
-            shutdown = Shutdown(duration_s(given.duration) if given.duration else None, epoch.fresh_controls)
-            return work(config, epoch, store, shutdown)
-        finally:
-            epoch.close()
+        return with_learner(config.science, config.machine.trainer, partial(lead, given, config))
     except RenkeiError as problem:
         print(f"train_daemon: {problem}", file=sys.stderr)
         return problem.exit_code

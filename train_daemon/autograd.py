@@ -10,7 +10,7 @@ import torch
 from kernels.arrays import Array
 from train_daemon import losses
 from train_daemon.blocks import ForceProduct, Layers, network
-from train_daemon.losses import Residuals, Sums
+from train_daemon.losses import Labels, Residuals
 from train_daemon.recipe import Recipe, Table
 
 
@@ -21,34 +21,37 @@ def predict(layers: Sequence[Layers], table: Table, chosen: Array, activation: s
     rows = np.arange(len(owner)) + (table.starts[chosen] - np.cumsum(sizes) + sizes)[owner]
     kinds = table.kinds[rows]
     order = np.argsort(kinds, kind="stable")
-    device = table.inputs.device
-    inputs = table.inputs[torch.from_numpy(rows[order]).to(device)]
+    device = table.slopes.device
     energies, gradients = [], []
-    at = 0
-    for kind, count in enumerate(np.bincount(kinds, minlength=len(layers))):
-        energy, gradient = network(layers[kind], activation, inputs[at : at + count])
+    for kind, mine in enumerate(np.split(rows[order], np.cumsum(np.bincount(kinds, minlength=len(layers)))[:-1])):
+        energy, gradient = network(layers[kind], activation, table.inputs(kind, mine))
         energies.append(energy)
         gradients.append(gradient * table.slopes[kind])
-        at += count
-    total = inputs.new_zeros(len(chosen)).index_add(0, torch.from_numpy(owner[order]).to(device), torch.cat(energies))
+    total = table.energies.new_zeros(len(chosen)).index_add(0, torch.from_numpy(owner[order]).to(device), torch.cat(energies))
     gradient = torch.cat(gradients)[torch.from_numpy(np.argsort(order, kind="stable")).to(device)]
     if table.mixing is not None:
         gradient = gradient @ table.mixing
     return total, ForceProduct.apply(gradient, table.maps(chosen)), rows
 
 
-def residuals(layers: Sequence[Layers], table: Table, chosen: Array, activation: str) -> Residuals:
-    """Residuals of the chosen structures, with their history.  chosen: (B,)."""
-    energies, forces, rows = predict(layers, table, chosen, activation)
-    device = table.inputs.device
+def labels(table: Table, chosen: Array) -> Labels:
+    """What is known of the chosen structures before anything is computed.  chosen: (B,)."""
+    device, energies = table.slopes.device, table.energies
     where = torch.from_numpy(chosen).to(device)
+    atoms = torch.from_numpy(np.diff(table.starts)[chosen]).to(device=device, dtype=energies.dtype)
+    return Labels(table.weights[where], table.forced[where], atoms, table.compositions[where])
+
+
+def residuals(layers: Sequence[Layers], table: Table, chosen: Array, activation: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Residuals of the energies (B,) and mean squares of those of the forces (B,), with their history.  chosen: (B,)."""
+    energies, forces, rows = predict(layers, table, chosen, activation)
+    device = table.slopes.device
     sizes = np.diff(table.starts)[chosen]
     owner = torch.from_numpy(np.repeat(np.arange(len(chosen)), sizes)).to(device)
-    atoms = torch.from_numpy(sizes).to(device=device, dtype=energies.dtype)
+    components = torch.from_numpy(3 * sizes).to(device=device, dtype=energies.dtype)
     off = (forces - table.forces[torch.from_numpy(rows).to(device)]).square().sum(1)
-    squares = torch.zeros_like(energies).index_add(0, owner, off) / (3 * atoms)
-    labels = table.weights[where], table.forced[where], atoms, table.compositions[where]
-    return Residuals(energies - table.energies[where], squares, *labels)
+    squares = torch.zeros_like(energies).index_add(0, owner, off) / components
+    return energies - table.energies[torch.from_numpy(chosen).to(device)], squares
 
 
 @torch.no_grad()
@@ -57,7 +60,8 @@ def validation_loss(layers: Sequence[Layers], table: Table, recipe: Recipe) -> f
     total = 0.0
     for begin in range(0, len(table.validation), recipe.batch):
         chosen = table.validation[begin : begin + recipe.batch]
-        total += float(losses.evaluate(recipe.loss, residuals(layers, table, chosen, recipe.activation), 0.0).value) * len(chosen)
+        found = Residuals(*residuals(layers, table, chosen, recipe.activation), *labels(table, chosen))
+        total += float(losses.evaluate(recipe.loss, found, 0.0).value) * len(chosen)
     return total / len(table.validation)
 
 
@@ -66,23 +70,27 @@ class AutogradStep:
 
     def __init__(self, layers: Sequence[Layers], flat: torch.Tensor, table: Table, recipe: Recipe) -> None:
         """`layers` are views of `flat` (P,), and their gradients of its gradient."""
-        self.layers, self.table, self.recipe = layers, table, recipe
+        assert flat.grad is not None
+        self.layers, self.table, self.recipe, self.gradient = layers, table, recipe, flat.grad
         self.optimiser = torch.optim.AdamW([flat], lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
+        self._found: tuple[torch.Tensor, torch.Tensor] | None = None
 
-    def run(self, chosen: Array, rate: float) -> Sums:
-        """One update of the parameters by a minibatch.  chosen: (B,)."""
-        sums = self.differentiate(chosen, rate / self.recipe.learning_rate)
+    def labels(self, chosen: Array) -> Labels:
+        """What is known of the chosen structures before anything is computed.  chosen: (B,)."""
+        return labels(self.table, chosen)
+
+    def forward(self, chosen: Array) -> tuple[torch.Tensor, torch.Tensor]:
+        """Residuals of the energies (B,) and mean squares of those of the forces (B,).  chosen: (B,)."""
+        self._found = residuals(self.layers, self.table, chosen, self.recipe.activation)
+        return self._found[0].detach(), self._found[1].detach()
+
+    def backward(self, by_energy: torch.Tensor, by_square: torch.Tensor) -> None:
+        """Write the parameters' gradient of the last pass.  by_energy, by_square: (B,) slopes of the loss."""
+        assert self._found is not None
+        self.gradient.zero_()
+        torch.autograd.backward(self._found, (by_energy, by_square))
+
+    def update(self, rate: float) -> None:
+        """One step of AdamW along the gradient."""
         self.optimiser.param_groups[0]["lr"] = rate
         self.optimiser.step()
-        return sums
-
-    def differentiate(self, chosen: Array, share: float) -> Sums:
-        """The parameters' gradients.  share: the learning rate's part of its value at the start."""
-        self.optimiser.zero_grad(set_to_none=False)
-        found = residuals(self.layers, self.table, chosen, self.recipe.activation)
-        with torch.no_grad():
-            plain = found._replace(energies=found.energies.detach(), squares=found.squares.detach())
-            slopes = losses.evaluate(self.recipe.loss, plain, share)
-            sums = losses.sums(plain, slopes)
-        torch.autograd.backward([found.energies, found.squares], [slopes.by_energy, slopes.by_square])
-        return sums

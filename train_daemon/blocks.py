@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from kernels.arrays import Array
-from kernels.descriptors.products import Geometry, Layout, pull_back, push_forward
+from kernels.descriptors.products import Geometry, Layout, part, pull_back, push_forward
 from train_daemon.activations import differentiable
 
 Layers = Sequence[tuple[torch.Tensor, torch.Tensor]]  # [(W (out, in), b (out,)), ...]
@@ -98,11 +98,16 @@ def in_triton(device: str) -> bool:
 
 
 class DevicePool:
-    """Geometry of many structures on a device, from which minibatches are cut: for loops in Triton where `in_triton` says so."""
+    """Geometry of many structures on a device, from which minibatches are cut: for loops in Triton where `in_triton` says so.
 
-    def __init__(self, spots: Layout, pool: Geometry, device: str) -> None:
+    Where it has no room there (not resident), that of each minibatch is brought when it is wanted.
+    """
+
+    def __init__(self, spots: Layout, pool: Geometry, device: str, resident: bool = True) -> None:
         self.maps: Callable[[Array], Maps]
-        if in_triton(device):
+        if not resident:
+            self.maps = lambda chosen: DevicePool(spots, part(pool, chosen), device).maps(np.arange(len(chosen)))
+        elif in_triton(device):
             from train_daemon.triton_maps import TritonPool
 
             self.maps = TritonPool(spots, pool, device).maps

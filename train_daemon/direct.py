@@ -15,10 +15,9 @@ import torch
 
 from kernels.arrays import Array
 from kernels.fitting import adam, force_slopes, residuals
-from train_daemon import losses
 from train_daemon.activations import apply, down, down_bent
-from train_daemon.blocks import Layers
-from train_daemon.losses import Residuals, Sums
+from train_daemon.blocks import Layers, Maps
+from train_daemon.losses import Labels
 from train_daemon.recipe import Recipe, Table
 
 
@@ -42,6 +41,16 @@ class Rows(NamedTuple):
     places: tuple[Array, ...]  # per species its atoms' rows in the minibatch
     kinds: tuple[torch.Tensor, ...]  # the same
     owners: tuple[torch.Tensor, ...]  # per species its atoms' structures
+
+
+class _Pass(NamedTuple):
+    """What the way forward leaves for the way back."""
+
+    chosen: Array  # (B,)
+    rows: Rows
+    traces: list[Trace]
+    maps: Maps
+    wrong: torch.Tensor  # (A, 3) residuals of the forces
 
 
 def _gradient(part: torch.Tensor) -> torch.Tensor:
@@ -99,58 +108,59 @@ class DirectStep:
         """`layers` are views of `flat` (P,), and their gradients of its gradient."""
         self.layers, self.table, self.recipe = layers, table, recipe
         self.into = [[(_gradient(weights), _gradient(bias)) for weights, bias in species] for species in layers]
-        self.flat, self.gradient = flat.detach().numpy(), _gradient(flat).numpy()
+        self.flat, self.gradient = flat.detach().numpy(), _gradient(flat)
         self.moments, self.count = np.zeros((2, len(self.flat)), self.flat.dtype), 0
         self.sizes = np.diff(table.starts)
         one = table.kinds[: self.sizes[0]]
         self.uniform = bool(np.all(self.sizes == len(one)) and np.all(table.kinds.reshape(-1, len(one)) == one))
         self.weights, self.forced = (part.numpy().astype(np.float64) for part in (table.weights, table.forced))
         self._kept: dict[int, Rows] = {}
+        self._pass: _Pass | None = None
 
-    def run(self, chosen: Array, rate: float) -> Sums:
-        """One update of the parameters by a minibatch.  chosen: (B,)."""
-        sums = self.differentiate(chosen, rate / self.recipe.learning_rate)
-        self.count += 1
-        adam(self.flat, self.gradient, self.moments, rate, self.count, self.recipe.weight_decay)
-        return sums
+    def labels(self, chosen: Array) -> Labels:
+        """What is known of the chosen structures before anything is computed.  chosen: (B,)."""
+        return Labels(self.weights[chosen], self.forced[chosen], self.sizes[chosen], self.table.compositions.numpy()[chosen])
 
     @torch.no_grad()
-    def differentiate(self, chosen: Array, share: float) -> Sums:
-        """The parameters' gradients.  share: the learning rate's part of its value at the start."""
+    def forward(self, chosen: Array) -> tuple[Array, Array]:
+        """Residuals of the energies (B,) and mean squares of those of the forces (B,).  chosen: (B,)."""
         table, rows, slopes = self.table, self.rows(chosen), self.table.slopes.unbind()
         shift = rows.every + np.repeat(table.starts[chosen] - rows.begin, rows.sizes)
-        energy = table.inputs.new_zeros(len(chosen))
-        gradient = table.inputs.new_empty((len(shift), table.inputs.shape[1]))
+        energy = table.energies.new_zeros(len(chosen))
+        gradient = table.features.new_empty((len(shift), table.features.shape[1]))
         traces = []
         for kind, layers in enumerate(self.layers):
-            inputs = table.inputs.index_select(0, torch.from_numpy(shift[rows.places[kind]]))
-            trace = evaluate(layers, self.recipe.activation, inputs)
+            trace = evaluate(layers, self.recipe.activation, table.inputs(kind, shift[rows.places[kind]]))
             energy.index_add_(0, rows.owners[kind], trace.energy)
             gradient.index_copy_(0, rows.kinds[kind], trace.gradient * slopes[kind])
             traces.append(trace)
-        by_energy, change, sums = self._back(chosen, share, energy, gradient)
-        for kind, layers in enumerate(self.layers):
-            by_gradient = change.index_select(0, rows.kinds[kind]).mul_(slopes[kind]).neg_()
-            by_atom = by_energy.index_select(0, rows.owners[kind])
-            accumulate(layers, self.into[kind], self.recipe.activation, traces[kind], by_atom, by_gradient)
-        return sums
-
-    def _back(
-        self, chosen: Array, share: float, energy: torch.Tensor, gradient: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, Sums]:
-        """dL/dE (B,), minus dL / d gradient (A, F) in features as they are, and the sums."""
-        table, maps = self.table, self.table.maps(chosen)
+        maps = table.maps(chosen)
         found = maps.forces(gradient if table.mixing is None else gradient @ table.mixing)
         off, squares, wrong = np.empty(len(chosen)), np.empty(len(chosen)), torch.empty_like(found)
         pairs = (energy.numpy(), table.energies.numpy()), (found.numpy(), table.forces.numpy())
         residuals(chosen, table.starts, *pairs, (off, squares, wrong.numpy()))
-        labels = self.weights[chosen], self.forced[chosen], self.sizes[chosen], table.compositions.numpy()[chosen]
-        left = Residuals(off, squares, *labels)
-        slopes = losses.evaluate(self.recipe.loss, left, share)
-        force_slopes(chosen, table.starts, slopes.by_square, wrong.numpy())
+        self._pass = _Pass(chosen, rows, traces, maps, wrong)
+        return off, squares
+
+    @torch.no_grad()
+    def backward(self, by_energy: Array, by_square: Array) -> None:
+        """Write the parameters' gradient of the last pass.  by_energy, by_square: (B,) slopes of the loss."""
+        assert self._pass is not None
+        table, (chosen, rows, traces, maps, wrong) = self.table, self._pass
+        force_slopes(chosen, table.starts, by_square, wrong.numpy())
         change = maps.change(wrong)
-        by_energy = torch.from_numpy(slopes.by_energy).to(energy.dtype)
-        return by_energy, change if table.mixing is None else change @ table.mixing.t(), losses.sums(left, slopes)
+        if table.mixing is not None:
+            change = change @ table.mixing.t()
+        slopes, by_structure = table.slopes.unbind(), torch.from_numpy(by_energy).to(change.dtype)
+        for kind, layers in enumerate(self.layers):
+            by_gradient = change.index_select(0, rows.kinds[kind]).mul_(slopes[kind]).neg_()
+            by_atom = by_structure.index_select(0, rows.owners[kind])
+            accumulate(layers, self.into[kind], self.recipe.activation, traces[kind], by_atom, by_gradient)
+
+    def update(self, rate: float) -> None:
+        """One step of AdamW along the gradient."""
+        self.count += 1
+        adam(self.flat, self.gradient.numpy(), self.moments, rate, self.count, self.recipe.weight_decay)
 
     def rows(self, chosen: Array) -> Rows:
         """Rows of a minibatch; for structures that are all alike they depend on its size alone, and are kept."""

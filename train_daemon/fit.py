@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,24 +17,15 @@ from train_daemon.autograd import AutogradStep, validation_loss
 from train_daemon.blocks import Layers
 from train_daemon.direct import DirectStep
 from train_daemon.exported import Exported
+from train_daemon.group import Group
 from train_daemon.learners.base import Budget, FitReport
 from train_daemon.losses import Sums
 from train_daemon.polish import chunks, polish
 from train_daemon.recipe import Recipe, Table, cosine_rate
+from train_daemon.step import Engine, differentiate
 
+ALONE = Group()
 ROW_STEPS = 100  # epochs shorter than this share a row of the journal
-
-
-class Step(Protocol):
-    """Updates the parameters it was made for."""
-
-    def run(self, chosen: Array, rate: float) -> Sums:
-        """One update of the parameters by a minibatch.  chosen: (B,)."""
-        ...
-
-    def differentiate(self, chosen: Array, share: float) -> Sums:
-        """The parameters' gradients.  share: the learning rate's part of its value at the start."""
-        ...
 
 
 def choose_device(wanted: str) -> tuple[str, str]:
@@ -48,13 +40,14 @@ def choose_device(wanted: str) -> tuple[str, str]:
     return wanted, "asked for by trainer.device"
 
 
-def fit(layers: Sequence[Layers], table: Table, recipe: Recipe, budget: Budget) -> FitReport:
+def fit(layers: Sequence[Layers], table: Table, recipe: Recipe, budget: Budget, group: Group = ALONE) -> FitReport:
     """Train `layers`, which it changes in place, until the steps are done, patience ends, or the budget says stop.
 
-    What `budget.on_progress` gets tells the layers as they would leave the fit now, in numpy arrays of double precision.
+    All processes of a group call it with equal arguments, but for the budget. What `budget.on_progress` gets tells the layers
+    as they would leave the fit now, in numpy arrays of double precision.
     """
     parameters = [part.requires_grad_() for network_layers in layers for layer in network_layers for part in layer]
-    work = _Fit(layers, flattened(parameters), table, recipe, budget)
+    work = _Fit(layers, flattened(parameters), table, recipe, budget, group)
     work.minibatches()
     work.exported.leave()
     if recipe.polish_steps and not work.run.stopped:
@@ -67,9 +60,13 @@ def fit(layers: Sequence[Layers], table: Table, recipe: Recipe, budget: Budget) 
 class _Fit:
     """One fit under way."""
 
-    def __init__(self, layers: Sequence[Layers], flat: torch.Tensor, table: Table, recipe: Recipe, budget: Budget) -> None:
+    def __init__(
+        self, layers: Sequence[Layers], flat: torch.Tensor, table: Table, recipe: Recipe, budget: Budget, group: Group
+    ) -> None:
         self.layers, self.flat, self.table, self.recipe, self.budget = layers, flat, table, recipe, budget
-        self.stepper = _stepper(layers, flat, table, recipe)
+        self.group = group
+        self.engine = _engine(layers, flat, table, recipe)
+        self.project = partial(tie, layers=layers) if recipe.shared else _as_it_is
         self.exported = Exported(flat, recipe.ema)
         self.run = _Run(table.energy_scale, budget, lambda: arrays(shaped(self.exported.weights(), layers)))
         self.step = self.epochs = 0
@@ -83,7 +80,8 @@ class _Fit:
             order = members[draw.permutation(count)]
             for begin in range(0, count, recipe.batch):
                 rate = cosine_rate(recipe, self.step / steps)
-                run.count(self.stepper.run(order[begin : begin + recipe.batch], rate))
+                run.count(self.differentiate(order[begin : begin + recipe.batch], rate / recipe.learning_rate))
+                self.engine.update(rate)
                 self.exported.stepped()
                 self.step += 1
                 run.stopped = self.budget.should_stop()
@@ -94,17 +92,21 @@ class _Fit:
             last = self.step >= steps or run.stopped or 0 < recipe.patience_epochs <= self.exported.stale
             run.end_of_epoch({"epoch": self.epochs, "step": self.step, "steps": steps, "learning_rate": rate, **seen}, last)
 
+    def differentiate(self, chosen: Array, share: float) -> Sums:
+        """The parameters' gradients.  chosen: (B,).  share: the learning rate's part of its value at the start."""
+        return differentiate(self.engine, self.recipe.loss, self.group, self.project, chosen, share)
+
     def polish(self) -> None:
         """L-BFGS on all structures; undone if the validation side likes it no better."""
         before, best, members = self.flat.detach().clone(), self.exported.best_loss, self.table.members
-        polish(self.stepper.differentiate, self.flat, members, self.recipe.polish_steps, self.budget.should_stop)
+        polish(self.differentiate, self.flat, members, self.recipe.polish_steps, self.budget.should_stop)
         self.exported = Exported(self.flat, 0.0)
         seen = self._validated()
         if seen and not self.exported.best_loss < best:
             self.flat.detach().copy_(before)
             self.exported = Exported(self.flat, 0.0)
         for chunk in chunks(members):
-            self.run.count(self.stepper.differentiate(chunk, 0.0))
+            self.run.count(self.differentiate(chunk, 0.0))
         self.run.end_of_epoch(
             {"epoch": self.epochs, "step": self.step, "steps": self.step, "learning_rate": 0.0, **seen}, last=True
         )
@@ -113,7 +115,8 @@ class _Fit:
         """For the row of an epoch: the validation side's loss, if there is such a side."""
         if not (self.recipe.patience_epochs and len(self.table.validation)):
             return {}
-        return {"validation_loss": self.exported.look(lambda: validation_loss(self.layers, self.table, self.recipe))}
+        judge = partial(validation_loss, self.layers, self.table, self.recipe)
+        return {"validation_loss": self.exported.look(partial(self.group.lead, judge))}
 
 
 def flattened(parameters: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -128,9 +131,27 @@ def flattened(parameters: Sequence[torch.Tensor]) -> torch.Tensor:
     return flat
 
 
-def _stepper(layers: Sequence[Layers], flat: torch.Tensor, table: Table, recipe: Recipe) -> Step:
+def tie(gradient: torch.Tensor, layers: Sequence[Layers]) -> None:
+    """Average a gradient (P,) over the species, in place, but for the first and last biases: networks that were equal stay so.
+
+    A first bias of its own for each species is an embedding of the species: W (G, e) + b = W_G G + (W_e e + b).
+    """
+    by_species, at = gradient.view(len(layers), -1), 0
+    parts = [part for layer in layers[0] for part in layer]
+    for number, part in enumerate(parts):
+        columns = by_species[:, at : at + part.numel()]
+        if number not in (1, len(parts) - 1):
+            columns.copy_(columns.mean(0, keepdim=True).expand_as(columns))
+        at += part.numel()
+
+
+def _as_it_is(gradient: torch.Tensor) -> None:
+    """Any gradient will do."""
+
+
+def _engine(layers: Sequence[Layers], flat: torch.Tensor, table: Table, recipe: Recipe) -> Engine:
     """The fastest way to take steps on the table's device."""
-    return (DirectStep if table.inputs.device.type == "cpu" else AutogradStep)(layers, flat, table, recipe)
+    return (DirectStep if table.slopes.device.type == "cpu" else AutogradStep)(layers, flat, table, recipe)
 
 
 def shaped(flat: torch.Tensor, like: Sequence[Layers]) -> list[Layers]:

@@ -20,15 +20,24 @@ Numbers = Any  # a numpy array or a tensor
 Prefactor = Annotated[float, Field(ge=0)]
 
 
-class Residuals(NamedTuple):
-    """Found minus wanted of a minibatch of B structures, in units of the energy scale; each entry (B,)."""
+class Labels(NamedTuple):
+    """What is known of the B structures of a minibatch before anything is computed; each entry (B,)."""
 
-    energies: Numbers
-    squares: Numbers  # mean square of a force component's residual, 1/A^2
     weights: Numbers
     forced: Numbers  # 1; 0 for a structure without forces of its own
     atoms: Numbers  # number of atoms
     compositions: Numbers  # whole numbers, equal for equal compositions
+
+
+class Residuals(NamedTuple):
+    """Found minus wanted, in units of the energy scale, and the labels; each entry (B,)."""
+
+    energies: Numbers
+    squares: Numbers  # mean square of a force component's residual, 1/A^2
+    weights: Numbers
+    forced: Numbers
+    atoms: Numbers
+    compositions: Numbers
 
 
 class Slopes(NamedTuple):

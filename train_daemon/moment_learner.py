@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,7 +18,6 @@ from pydantic import Field
 from kernels.arrays import Array
 from kernels.baseline import Baseline, coefficients, of_coefficients
 from kernels.descriptors.base import Chebyshev
-from kernels.pool import compiled_pool
 from kernels.potentials import bpnn
 from protocol import checkpoint
 from protocol.settings import Section
@@ -27,20 +25,18 @@ from train_daemon import walls
 from train_daemon.augmentation import Augmentation
 from train_daemon.committee import mean
 from train_daemon.dataset import TrainingSet
-from train_daemon.learners.base import Budget, Export, FitReport
-from train_daemon.library import Library
+from train_daemon.learners.base import Budget, Export, FitReport, LearnerContext
+from train_daemon.library import Library, library_of
 from train_daemon.losses import AlphaMix, AnyLoss
 from train_daemon.normalisation import normalisation, remapped
 from train_daemon.sides import Sides, divided
 
 if TYPE_CHECKING:
-    import torch
-
-    from train_daemon.blocks import Maps
-    from train_daemon.recipe import Recipe, Table
+    from train_daemon.recipe import Recipe
 
 Layers = Sequence[Sequence[tuple[Array, Array]]]  # per species and layer: W (out, in), b (out,)
 NORM = ("mean", "scale", "reference_eV", "energy_scale_eV")  # what the networks of a model share
+WALL_ATOMS = 200_000  # that a two-body energy is fitted to, at most
 RENORMALISE_AT = 4  # times the number of structures at the last normalisation
 
 
@@ -49,6 +45,7 @@ class NetworkSettings(Section):
 
     name: str
     activation: Literal["tanh", "sigmoid", "linear", "mtanh", "twist"] = "tanh"
+    networks: Literal["per_species", "shared"] = "per_species"  # shared: equal but for first and last biases
     loss: AnyLoss = AlphaMix()
     batch: int = Field(default=16, ge=1)  # structures of a minibatch
     learning_rate: float = Field(default=3e-3, gt=0, le=1)  # of AdamW, at the start of each fit; it ends at 1e-5 along a cosine
@@ -89,20 +86,20 @@ class MomentLearner:
     Features and geometry of every structure are kept from fit to fit.
     """
 
-    def __init__(self, settings: NetworkSettings, seed: int, device: str, device_reason: str) -> None:
-        self.settings, self.seed, self.device, self.device_reason = settings, seed, device, device_reason
+    def __init__(self, settings: NetworkSettings, context: LearnerContext, device: str, device_reason: str) -> None:
+        self.settings, self.context, self.device, self.device_reason = settings, context, device, device_reason
         self._library: Library | None = None
 
     def start(self, data: TrainingSet) -> Model:
         """Random networks, their normalisation and reference energies from `data`."""
         library, members = self._kept(data)
         pairs = self._pairs(library, members) if library.with_pairs else None
-        norm = normalisation(library, members, pairs)
+        norm = normalisation(library, members, pairs, self._shared)
         sizes = (library.descriptor.length, *self._hidden(), 1)
         networks = []
         for member in range(self.settings.committee):
-            draw = np.random.default_rng([self.seed, member])
-            layers = tuple(tuple(_random_layer(draw, a, b) for a, b in pairwise(sizes)) for _ in data.species)
+            draw = np.random.default_rng([self.context.seed, member])
+            layers = _random_layers(draw, sizes, len(data.species), self._shared)
             networks.append(bpnn.BpnnModel(library.descriptor, layers, self.settings.activation, **norm, baseline=pairs))
         return Model(tuple(networks), len(members), 0)
 
@@ -110,7 +107,7 @@ class MomentLearner:
         """Warm-started training, one network after another; leaves `model` as it was."""
         library, members = self._kept(data)
         if len(members) >= RENORMALISE_AT * model.normalised_on:
-            norm = normalisation(library, members, model.networks[0].baseline)
+            norm = normalisation(library, members, model.networks[0].baseline, self._shared)
             model = Model(tuple(remapped(network, norm) for network in model.networks), len(members), model.fits)
         sides = divided(library, data, self.settings.patience_epochs > 0, self.settings.augmentation)
         model, reports = replace(model, fits=model.fits + 1), []
@@ -124,12 +121,15 @@ class MomentLearner:
 
     def _fit_member(self, member: int, model: Model, sides: Sides, budget: Budget) -> tuple[Layers, FitReport]:
         """Train one network of the committee."""
-        from train_daemon.fit import arrays, fit
+        from train_daemon.fit import ALONE, arrays, fit
+        from train_daemon.tables import table_of, tensor
 
+        library = self._library
+        assert library is not None
         alone = len(model.networks) == 1
         network = model.networks[member]
-        table = self._table(network, sides if alone else sides.resampled(self.seed, member))
-        layers = [[(self._tensor(weights), self._tensor(bias)) for weights, bias in species] for species in network.layers]
+        table = table_of(library, network, sides if alone else sides.resampled(self.context.seed, member), self.device)
+        layers = [[(tensor(weights, self.device), tensor(bias, self.device)) for weights, bias in s] for s in network.layers]
 
         def on_epoch(row: Mapping[str, float]) -> None:
             budget.on_epoch(row if alone else {**row, "member": member})
@@ -137,7 +137,8 @@ class MomentLearner:
         def on_progress(take: Callable[[], Layers]) -> None:
             budget.on_progress(lambda: model.with_layers(member, take()))
 
-        report = fit(layers, table, self._recipe(model, member), replace(budget, on_epoch=on_epoch, on_progress=on_progress))
+        told = replace(budget, on_epoch=on_epoch, on_progress=on_progress)
+        report = fit(layers, table, self._recipe(model, member), told, self.context.group or ALONE)
         return arrays(layers), report
 
     def dump(self, model: Model) -> bytes:
@@ -175,6 +176,7 @@ class MomentLearner:
 
     def _pairs(self, library: Library, members: Array) -> Baseline:
         rows, species = library.atoms(members), len(library.descriptor.species)
+        rows = rows[:: -(-len(rows) // WALL_ATOMS)]
         columns = library.pair_forces[rows].reshape(3 * len(rows), -1)
         found = walls.fit(columns, library.forces[rows].ravel(), library.shortest_A)
         return of_coefficients(found, species, library.descriptor.radial_cutoff_A)
@@ -189,66 +191,31 @@ class MomentLearner:
         from train_daemon.recipe import Recipe
 
         s = self.settings
-        seed = (hash((self.seed, model.fits - 1)) + member) % 2**32
+        seed = (hash((self.context.seed, model.fits - 1)) + member) % 2**32
         end = s.weight_decay, s.ema, s.patience_epochs, s.polish_steps
-        return Recipe(s.batch, s.learning_rate, min(1e-5, s.learning_rate), s.loss, s.activation, seed, *end)
+        return Recipe(s.batch, s.learning_rate, min(1e-5, s.learning_rate), s.loss, s.activation, seed, *end, self._shared)
+
+    @property
+    def _shared(self) -> bool:
+        return self.settings.networks == "shared"
 
     def _kept(self, data: TrainingSet) -> tuple[Library, Array]:
         """The library with everything of `data` in it, and the places."""
         if self._library is None:
-            descriptor, with_pairs = self._descriptor(data.species), self.settings.baseline == "pairs"
-            compiled = compiled_pool(descriptor) if self.device == "cpu" else None
-            self._library = Library(descriptor, with_pairs=with_pairs, compiled=compiled)
+            self._library = library_of(
+                self._descriptor(data.species), self.settings.baseline == "pairs", self.context, self.device
+            )
         return self._library, self._library.add(data.samples)
 
-    def _tensor(self, array: Array) -> torch.Tensor:
-        """A copy in single precision on the device."""
-        import torch
 
-        return torch.tensor(array, dtype=torch.float32, device=self.device)
-
-    def _table(self, network: bpnn.BpnnModel, sides: Sides) -> Table:
-        """The training side on the device."""
-        import torch
-
-        from train_daemon.recipe import Table
-
-        library = self._library
-        assert library is not None
-        maps, mix = self._maps(library)
-        composition = library.composition(np.arange(len(library.energies)))
-        energies, forces = library.above(network.baseline)
-        inputs = (library.features - network.mean[library.kinds]) * network.scale[library.kinds]
-        return Table(
-            members=sides.members,
-            validation=sides.validation,
-            inputs=self._tensor(inputs),
-            kinds=library.kinds,
-            starts=library.starts,
-            energies=self._tensor((energies - composition @ network.reference_eV) / network.energy_scale_eV),
-            forces=self._tensor(forces / network.energy_scale_eV),
-            weights=self._tensor(sides.weights),
-            forced=self._tensor(sides.forced),
-            compositions=torch.from_numpy(np.unique(composition, axis=0, return_inverse=True)[1].reshape(-1)).to(self.device),
-            slopes=self._tensor(network.scale),
-            mixing=mix,
-            energy_scale=network.energy_scale_eV,
-            maps=maps,
-        )
-
-    def _maps(self, library: Library) -> tuple[Callable[[Array], Maps], torch.Tensor | None]:
-        """The products of chosen structures, and the mixing of resolved features where they need it."""
-        from kernels.descriptors.products import mixing
-        from train_daemon.blocks import CpuMaps, DevicePool
-        from train_daemon.compiled_maps import CompiledMaps
-
-        if library.compiled is not None:
-            return partial(CompiledMaps, library.compiled), None
-        assert library.pool is not None
-        mix = None if library.descriptor.family == "species_resolved" else self._tensor(mixing(library.descriptor))
-        if self.device != "cpu":
-            return DevicePool(library.spots, library.pool, self.device).maps, mix
-        return partial(CpuMaps, library.spots, library.pool), mix
+def _random_layers(draw: np.random.Generator, sizes: Sequence[int], species: int, shared: bool) -> tuple[bpnn.Layers, ...]:
+    """Networks to begin with; shared ones differ in the first bias."""
+    layers = [tuple(_random_layer(draw, a, b) for a, b in pairwise(sizes)) for _ in range(species)]
+    if not shared:
+        return tuple(layers)
+    (weights, bias), *others = layers[0]
+    bound = len(weights[0]) ** -0.5
+    return tuple(((weights, draw.uniform(-bound, bound, bias.shape)), *others) for _ in layers)
 
 
 def _random_layer(draw: np.random.Generator, inputs: int, outputs: int) -> tuple[Array, Array]:

@@ -30,20 +30,26 @@ def remapped(network: bpnn.BpnnModel, norm: dict[str, Any]) -> bpnn.BpnnModel:
     return replace(network, layers=tuple(layers), **norm)
 
 
-def normalisation(library: Library, members: Array, baseline: Baseline | None) -> dict[str, Any]:
+def normalisation(library: Library, members: Array, baseline: Baseline | None, shared: bool) -> dict[str, Any]:
     """Mean and scale of the features, reference energies by least squares, energy scale = root mean square force times 1 A.
 
     baseline: the two-body energy below the networks, whose energies and forces are taken off first.
+    shared: one mean and scale for all species.
     """
     rows, (energies, forces) = library.atoms(members), library.above(baseline)
-    count, length = len(library.descriptor.species), library.descriptor.length
-    mean, scale = np.zeros((count, length)), np.zeros((count, length))
-    for kind in range(count):
-        features = library.features[rows[library.kinds[rows] == kind]]
-        if len(features):
-            mean[kind], spread = features.mean(axis=0), features.std(axis=0)
-            floor = SCALE_FLOOR * spread.max()
-            scale[kind] = 1.0 / np.maximum(spread, floor) if floor > 0 else 0.0
+    mean, spread = library.moments(rows)
+    if shared:
+        mean, spread = _pooled(mean, spread, np.bincount(library.kinds[rows], minlength=len(mean))[:, None])
+    floor = SCALE_FLOOR * spread.max(axis=1, keepdims=True)
+    scale = np.divide(1.0, np.maximum(spread, floor), out=np.zeros_like(spread), where=floor > 0)
     references = np.linalg.lstsq(library.composition(members).astype(np.float64), energies[members], rcond=None)[0]
     force = float(np.sqrt(np.mean(forces[rows] ** 2)))
     return {"mean": mean, "scale": scale, "reference_eV": references, "energy_scale_eV": force or 1.0}
+
+
+def _pooled(mean: Array, spread: Array, atoms: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation over all species, again for each of them.  mean, spread: (S, F).  atoms: (S, 1)."""
+    share = atoms / atoms.sum()
+    middle = (share * mean).sum(axis=0)
+    square = (share * (spread**2 + (mean - middle) ** 2)).sum(axis=0)
+    return np.tile(middle, (len(mean), 1)), np.tile(np.sqrt(square), (len(mean), 1))

@@ -27,6 +27,7 @@ class Recipe:
     ema: float = 0.0  # decay of the moving average of the weights; 0: none
     patience_epochs: int = 0  # without a better validation loss, then the fit ends; 0: no validation
     polish_steps: int = 0  # of L-BFGS on all structures, at the end
+    shared: bool = False  # the species' networks are equal but for their first and last biases
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Table:
 
     members: Array  # (m,) the structures to train on, of the n that are here
     validation: Array  # (k,) those that tell when to stop; none: nobody looks
-    inputs: torch.Tensor  # (A, F) standardised features
+    features: torch.Tensor  # (A, F) less a constant of each species; on the device or, where they are too many, on scratch
     kinds: Array  # (A,) place of each atom's species
     starts: Array  # (n + 1,) first atom of each structure
     energies: torch.Tensor  # (n,) without the reference energies
@@ -43,10 +44,16 @@ class Table:
     weights: torch.Tensor  # (n,)
     forced: torch.Tensor  # (n,) 1; 0 for a structure without forces of its own
     compositions: torch.Tensor  # (n,) whole numbers, equal for equal compositions
+    offsets: torch.Tensor  # (species, F): what remains to be taken from the features
     slopes: torch.Tensor  # (species, F): d inputs / d features
     mixing: torch.Tensor | None  # (F, R): d features / d resolved features; None for the identity
     energy_scale: float  # eV
     maps: Callable[[Array], Maps]  # of the chosen structures
+
+    def inputs(self, kind: int, rows: Array) -> torch.Tensor:
+        """Standardised features of atoms of one species, (a, F).  rows: (a,)."""
+        chosen = self.features.index_select(0, torch.from_numpy(rows).to(self.features.device)).to(self.slopes.device)
+        return chosen.sub_(self.offsets[kind]).mul_(self.slopes[kind])
 
 
 def cosine_rate(recipe: Recipe, done: float) -> float:

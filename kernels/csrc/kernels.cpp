@@ -2,6 +2,7 @@
 #include "renkei_kernels.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <memory>
 #include <new>
@@ -12,6 +13,7 @@
 #include "neighborhood.hpp"
 #include "neighbors.hpp"
 #include "network.hpp"
+#include "scratch.hpp"
 
 #if defined(__aarch64__) && defined(__linux__) && RENKEI_VECTOR_BYTES == 64
 #include <sys/auxv.h>
@@ -87,6 +89,7 @@ void each_atom(const Model<T> &model, renkei_list &list, const renkei_system &sy
         int64_t end = b + 1;
         while (end < system.structures && good[end]) end++;
         list.update(system, model.plan.species, model.plan.radial_cutoff, b, end);
+        const Near near = list.near();
         std::vector<Share> shares((end - b) * slabs);
         std::exception_ptr problem;
 #pragma omp parallel for num_threads(int(desks.size())) schedule(dynamic, 1) if (desks.size() > 1)
@@ -96,7 +99,7 @@ void each_atom(const Model<T> &model, renkei_list &list, const renkei_system &sy
                 if (with_forces) share.forces.assign(3 * atoms, 0.0);
                 int64_t slab = task % slabs;
                 for (int64_t n = slab * atoms / slabs; n < (slab + 1) * atoms / slabs; n++)
-                    act(*desks[omp_get_thread_num()], list, b + task / slabs, order[n], share);
+                    act(*desks[omp_get_thread_num()], near, b + task / slabs, order[n], share);
             } catch (...) {
 #pragma omp critical
                 problem = std::current_exception();
@@ -122,7 +125,7 @@ void energy_of(const Model<T> &model, renkei_list &list, const renkei_system &sy
     fill(energy, system.structures, 0), fill(forces, 3 * atoms * system.structures, 0), fill(virial, 9 * system.structures, 0);
     each_atom(
         model, list, system, threads, true,
-        [&](Desk<T> &desk, const renkei_list &found, int64_t b, int64_t i, Share &share) {
+        [&](Desk<T> &desk, const Near &found, int64_t b, int64_t i, Share &share) {
             desk.around.gather(found, system.positions + 3 * atoms * b, i);
             const Network<T> &network = model.networks[system.kinds[i]];
             double value = network.value_and_gradient(desk.around.sums(), desk.nodes.data, desk.slopes.data, model.widest);
@@ -151,7 +154,7 @@ void values_of(const Model<T> &model, renkei_list &list, const renkei_system &sy
     int64_t atoms = system.atoms, length = model.plan.length;
     each_atom(
         model, list, system, threads, false,
-        [&](Desk<T> &desk, const renkei_list &found, int64_t b, int64_t i, Share &) {
+        [&](Desk<T> &desk, const Near &found, int64_t b, int64_t i, Share &) {
             desk.around.gather(found, system.positions + 3 * atoms * b, i);
             const T *sums = direction ? desk.around.follow(direction + 3 * atoms * b) : desk.around.sums();
             model.plan.unfold(sums, desk.features.data);
@@ -167,7 +170,7 @@ void pull_back_of(const Model<T> &model, renkei_list &list, const renkei_system 
     fill(forces, 3 * atoms * system.structures, 0), fill(virial, 9 * system.structures, 0);
     each_atom(
         model, list, system, threads, true,
-        [&](Desk<T> &desk, const renkei_list &found, int64_t b, int64_t i, Share &share) {
+        [&](Desk<T> &desk, const Near &found, int64_t b, int64_t i, Share &share) {
             const double *mine = gradient + (atoms * b + i) * length;
             std::copy(mine, mine + length, desk.features.data);
             model.plan.fold(desk.features.data, desk.by_sums.data);
@@ -198,15 +201,16 @@ template <class T> std::unique_ptr<Model<T>> model_of(const renkei_plan &plan, c
 
 }  // namespace
 
-// One structure of a pool.
+// One structure of a pool, on its scratch.
 struct Fixed {
-    std::vector<double> positions;
-    std::vector<int32_t> kinds;
-    renkei_list list;
+    int64_t atoms;
+    const double *positions;
+    Near near;
 };
 
 struct renkei_pool {
-    std::vector<std::unique_ptr<Fixed>> structures;
+    Scratch scratch;
+    std::vector<Fixed> structures;
 };
 
 namespace {
@@ -217,12 +221,12 @@ void each_chosen(const Model<T> &model, const renkei_pool &pool, int threads, in
     std::vector<std::unique_ptr<Desk<T>>> desks(std::max(threads, 1));
     for (auto &desk : desks) desk = std::make_unique<Desk<T>>(model);
     std::vector<int64_t> first(count + 1, 0);
-    for (int64_t n = 0; n < count; n++) first[n + 1] = first[n] + int64_t(pool.structures[chosen[n]]->kinds.size());
+    for (int64_t n = 0; n < count; n++) first[n + 1] = first[n] + pool.structures[chosen[n]].atoms;
     std::exception_ptr problem;
 #pragma omp parallel for num_threads(int(desks.size())) schedule(dynamic, 1) if (desks.size() > 1)
     for (int64_t n = 0; n < count; n++) {
         try {
-            act(*desks[omp_get_thread_num()], *pool.structures[chosen[n]], first[n]);
+            act(*desks[omp_get_thread_num()], pool.structures[chosen[n]], first[n]);
         } catch (...) {
 #pragma omp critical
             problem = std::current_exception();
@@ -237,11 +241,11 @@ void pool_values_of(const Model<T> &model, const renkei_pool &pool, int threads,
                     const T *direction, T *result) {
     each_chosen(model, pool, threads, count, chosen, [&](Desk<T> &desk, const Fixed &one, int64_t row) {
         std::vector<double> motion;
-        if (direction) motion.assign(direction + 3 * row, direction + 3 * (row + int64_t(one.kinds.size())));
-        for (size_t i = 0; i < one.kinds.size(); i++) {
-            desk.around.gather(one.list, one.positions.data(), int64_t(i));
+        if (direction) motion.assign(direction + 3 * row, direction + 3 * (row + one.atoms));
+        for (int64_t i = 0; i < one.atoms; i++) {
+            desk.around.gather(one.near, one.positions, i);
             model.plan.unfold(direction ? desk.around.follow(motion.data()) : desk.around.sums(),
-                              result + (row + int64_t(i)) * model.plan.length);
+                              result + (row + i) * model.plan.length);
         }
     });
 }
@@ -250,11 +254,11 @@ template <class T>
 void pool_pull_back_of(const Model<T> &model, const renkei_pool &pool, int threads, int64_t count, const int64_t *chosen,
                        const T *gradient, T *forces) {
     each_chosen(model, pool, threads, count, chosen, [&](Desk<T> &desk, const Fixed &one, int64_t row) {
-        std::vector<double> sums(one.positions.size(), 0.0);
+        std::vector<double> sums(3 * one.atoms, 0.0);
         double virial[9] = {};
-        for (size_t i = 0; i < one.kinds.size(); i++) {
-            model.plan.fold(gradient + (row + int64_t(i)) * model.plan.length, desk.by_sums.data);
-            desk.around.gather(one.list, one.positions.data(), int64_t(i));
+        for (int64_t i = 0; i < one.atoms; i++) {
+            model.plan.fold(gradient + (row + i) * model.plan.length, desk.by_sums.data);
+            desk.around.gather(one.near, one.positions, i);
             desk.around.push(desk.by_sums.data, sums.data(), virial);
         }
         for (size_t k = 0; k < sums.size(); k++) forces[3 * row + int64_t(k)] = T(sums[k]);
@@ -354,18 +358,23 @@ int32_t renkei_push_forward(const renkei_model *model, renkei_list *list, const 
     return with(model, [&](const auto &m) { values_of(m, *list, *system, threads, direction, change); });
 }
 
-renkei_pool *renkei_pool_new(void) { return new (std::nothrow) renkei_pool; }
+renkei_pool *renkei_pool_new(const char *folder, int32_t *error) {
+    auto pool = std::unique_ptr<renkei_pool>(new (std::nothrow) renkei_pool);
+    *error = pool ? pool->scratch.open(folder) : ENOMEM;
+    return *error ? nullptr : pool.release();
+}
 void renkei_pool_free(renkei_pool *pool) { delete pool; }
 
 int32_t renkei_pool_add(renkei_pool *pool, const renkei_model *model, const renkei_system *system) {
-    return with(model, [&](const auto &m) {
-        auto one = std::make_unique<Fixed>();
-        one->positions.assign(system->positions, system->positions + 3 * system->atoms);
-        one->kinds.assign(system->kinds, system->kinds + system->atoms);
-        one->list.update(*system, m.plan.species, m.plan.radial_cutoff, 0, 1, 0.0);
-        one->list.neighbors.shrink_to_fit();
-        pool->structures.push_back(std::move(one));
+    int32_t failed = with(model, [&](const auto &m) {
+        renkei_list list;
+        list.update(*system, m.plan.species, m.plan.radial_cutoff, 0, 1, 0.0);
+        Scratch &kept = pool->scratch;
+        const double *positions = kept.keep(system->positions, size_t(3 * system->atoms));
+        Near near{kept.keep(list.start), kept.keep(list.ends), kept.keep(list.neighbors), kept.keep(list.shifts)};
+        if (!kept.error()) pool->structures.push_back({system->atoms, positions, near});
     });
+    return failed ? ENOMEM : pool->scratch.error();
 }
 
 int32_t renkei_pool_values(const renkei_model *model, const renkei_pool *pool, int32_t threads, int64_t count, const int64_t *chosen,

@@ -25,7 +25,7 @@ template <class T> class Neighborhood {
     }
 
     // Neighbours of atom i within the cut-off, with unit vectors, cut-off values and cosines.
-    void gather(const renkei_list &list, const double *positions, int64_t i) {
+    void gather(const Near &list, const double *positions, int64_t i) {
         center_ = i;
         size_t room = size_t(list.start[i + 1] - list.start[i]) + size_t(plan_.species + 1) * width;
         pair_.need(room * PAIR_ROWS);
@@ -39,9 +39,9 @@ template <class T> class Neighborhood {
         const double hx = here[0], hy = here[1], hz = here[2];
         int count = 0;
         begin_[0] = 0;
-        const Neighbor *one = list.neighbors.data() + list.start[i];
+        const Neighbor *one = list.neighbors + list.start[i];
         for (int s = 0; s < plan_.species; s++) {
-            const Neighbor *last = list.neighbors.data() + list.ends[i * plan_.species + s];
+            const Neighbor *last = list.neighbors + list.ends[i * plan_.species + s];
             for (; one < last; one++) {
                 const double *there = positions + 3 * size_t(one->atom), *shift = list.shifts[one->shift].data();
                 double x = there[0] - hx + shift[0], y = there[1] - hy + shift[1], z = there[2] - hz + shift[2];

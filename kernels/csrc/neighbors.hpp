@@ -15,6 +15,13 @@ struct Neighbor {
     int32_t atom, shift;  // place in `shifts`
 };
 
+// A list that someone keeps; the arrays are those of renkei_list.
+struct Near {
+    const int64_t *start, *ends;
+    const Neighbor *neighbors;
+    const std::array<double, 3> *shifts;
+};
+
 struct renkei_list {
     std::vector<int64_t> start;       // (atoms + 1)
     std::vector<int64_t> ends;        // (atoms, species) end of the neighbours of a species
@@ -23,6 +30,8 @@ struct renkei_list {
 
     // Make the list good for structures first..last; returns false if it was still good.
     bool update(const renkei_system &system, int species, double cutoff, int64_t first, int64_t last, double skin = SKIN);
+
+    Near near() const { return {start.data(), ends.data(), neighbors.data(), shifts.data()}; }
 
     static constexpr double SKIN = 0.5;  // A, added to what the batch itself spans
 

@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define RENKEI_INTERFACE 4
+#define RENKEI_INTERFACE 8
 
 #define RENKEI_API __attribute__((visibility("default")))
 
@@ -75,8 +75,10 @@ RENKEI_API int32_t renkei_push_forward(const renkei_model *model, renkei_list *l
                             const double *direction, double *change);
 
 /* A pool. Its structures are numbered as they are added; system->structures must be 1. Chosen ones are worked on in the order given,
- * their atoms one after another in the rows of the arrays, which are of the model's precision. All return 0, or 1 if memory ran out. */
-RENKEI_API renkei_pool *renkei_pool_new(void);
+ * their atoms one after another in the rows of the arrays, which are of the model's precision. `add` returns 0 or the number of an error
+ * of the system (after which nothing can be added), the others 0, or 1 if memory ran out. */
+/* All that is kept is on scratch in a folder. NULL with the number of the error if that takes no file. */
+RENKEI_API renkei_pool *renkei_pool_new(const char *folder, int32_t *error);
 RENKEI_API void renkei_pool_free(renkei_pool *pool);
 RENKEI_API int32_t renkei_pool_add(renkei_pool *pool, const renkei_model *model, const renkei_system *system);
 RENKEI_API int32_t renkei_pool_values(const renkei_model *model, const renkei_pool *pool, int32_t threads, int64_t count,

@@ -18,7 +18,7 @@ from kernels.descriptors.base import Chebyshev
 from kernels.descriptors.product_loops import pull_back, push_forward
 from kernels.jit import entry
 
-__all__ = ["Geometry", "Layout", "geometry", "join", "layout", "mixing", "pull_back", "push_forward"]
+__all__ = ["Geometry", "Layout", "geometry", "join", "layout", "mixing", "part", "pull_back", "push_forward"]
 
 
 class Layout(NamedTuple):
@@ -118,7 +118,13 @@ def _cosine_cut(distance: Array, cutoff: float) -> tuple[Array, Array]:
     return value, np.where(inside, -0.5 * math.pi / cutoff * np.sin(math.pi * distance / cutoff), 0.0)
 
 
-def geometry(spots: Layout, pairs: tuple[Array, Array, Array, Array], places: Array, dtype: type = np.float32) -> Geometry:
+def geometry(
+    spots: Layout,
+    pairs: tuple[Array, Array, Array, Array],
+    places: Array,
+    dtype: type = np.float32,
+    with_triplets: bool = True,
+) -> Geometry:
     """Geometry of one structure.
 
     pairs: first (M,) sorted, second (M,), vector (M, 3) A, distance (M,) A, all within the radial cut-off.
@@ -131,7 +137,7 @@ def geometry(spots: Layout, pairs: tuple[Array, Array, Array, Array], places: Ar
     columns = [value, slope]
     for power in spots.powers:
         columns += [near_value**power, power * near_value ** (power - 1) * near_slope]
-    left, right = _triplets(first, distance < spots.angular_cutoff_A)
+    left, right = _triplets(first, with_triplets & (distance < spots.angular_cutoff_A))
     order = np.lexsort((places[second[right]], places[second[left]], first[left]))
     left, right = left[order], right[order]
     unit = vector / distance[:, None]
@@ -146,3 +152,12 @@ def join(parts: Sequence[Geometry]) -> Geometry:
     sizes = np.concatenate([np.diff(part.starts, axis=0) for part in parts])
     starts = np.concatenate([np.zeros((1, 3), dtype=np.int64), np.cumsum(sizes, axis=0)])
     return Geometry(starts, *(np.concatenate(column) for column in list(zip(*parts, strict=True))[1:]))
+
+
+def part(pool: Geometry, chosen: Array) -> Geometry:
+    """The geometries of chosen structures as one.  chosen: (B,)."""
+    rows = [np.concatenate([np.arange(*pool.starts[c : c + 2, kind]) for c in chosen]) for kind in (1, 2)]
+    sizes = np.diff(pool.starts, axis=0)[chosen]
+    starts = np.concatenate([np.zeros((1, 3), dtype=np.int64), np.cumsum(sizes, axis=0)])
+    of_pairs = (column[rows[0]] for column in pool[1:7])
+    return Geometry(starts, *of_pairs, *(column[rows[1]] for column in pool[7:]))

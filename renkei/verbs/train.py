@@ -7,8 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from protocol.errors import EnvironmentFailed
-
 
 def train(
     data: Annotated[list[Path], typer.Argument(metavar="DATA...", help="extended xyz (also .gz), batches (.h5), run folders")],
@@ -35,27 +33,30 @@ def train(
     from renkei.training import fit as training
     from renkei.training import material as training_data
     from renkei.training import result as training_result
+    from train_daemon.processes import with_learner
 
     length = training.Length(steps, epochs, seconds)
     extra = [f"seed={seed}"] if seed is not None else []
     extra += [f"trainer.device={device}"] if device is not None else []
     settings = load_trainer(config, {"learner": PLUGINS["learner"]}, [*(changes or []), *extra])
-    training_result.claim(into)
-    material = training_data.gather(data, validation, share, test, settings.science.seed)
     sides = {"training": data, "validation": [validation] if validation else [], "test": [test] if test else []}
     sources = {name: [str(path) for path in paths] for name, paths in sides.items()}
-    code = _work(into, settings, sources, material, length, quiet)
-    raise typer.Exit(code)
+
+    def lead(learner: Any) -> int:
+        training_result.claim(into)
+        material = training_data.gather(data, validation, share, test, settings.science.seed)
+        return _work(into, settings, sources, material, learner, length, quiet)
+
+    raise typer.Exit(with_learner(settings.science, settings.machine.trainer, lead))
 
 
-def _work(into: Path, settings: Any, sources: dict[str, list[str]], material: Any, length: Any, quiet: bool) -> int:
+def _work(into: Path, settings: Any, sources: dict[str, list[str]], material: Any, learner: Any, length: Any, quiet: bool) -> int:
     """Fit, save, tell; returns the exit code."""
     from protocol.shutdown import Shutdown
     from renkei.training import fit as training
     from renkei.training import result as training_result
     from renkei.training.bar import TrainingBar
 
-    learner = _learner(settings)
     species = training.training_set(material.training, material.species)
     bar = TrainingBar(quiet)
     for line in (*material.warnings, _intention(material, learner)):
@@ -74,19 +75,6 @@ def _work(into: Path, settings: Any, sources: dict[str, list[str]], material: An
     if course.failure is not None:
         raise course.failure
     return shutdown.exit_code
-
-
-def _learner(settings: Any) -> Any:
-    from train_daemon.learners import base as learners
-
-    trainer, science = settings.machine.trainer, settings.science
-    context = learners.LearnerContext(trainer.device, trainer.threads, science.seed)
-    try:
-        return learners.load(science.learner.name).build(science.learner, context)
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise EnvironmentFailed("training needs torch, which is not installed", next="pip install 'renkei[trainer]'") from error
 
 
 def _intention(material: Any, learner: Any) -> str:

@@ -1,5 +1,8 @@
 """A pool gives what its structures give one by one."""
 
+import resource
+import signal
+
 import numpy as np
 import pytest
 
@@ -68,3 +71,40 @@ def test_what_is_not_there_is_refused(melt):
     with pytest.raises(ValueError, match="shape"):
         pool.push_forward(np.array([0]), np.zeros((4, 3)))
     assert pool.values(np.zeros(0, int)).shape == (0, pool.length)
+
+
+def test_the_folder_of_scratch_is_left_empty_and_one_that_is_absent_is_named(melt, tmp_path):
+    descriptor = Chebyshev((8, 14), "species_resolved", 9, 5.0, 6, 4.0)
+    Pool(descriptor, folder=tmp_path).add(systems(melt))
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(FileNotFoundError, match="absent"):
+        Pool(descriptor, folder=tmp_path / "absent")
+
+
+def test_many_structures_fill_chunk_after_chunk(melt):
+    descriptor, made, rng = Chebyshev((8, 14), "species_resolved", 3, 5.0, 2, 4.0), systems(melt), np.random.default_rng(1)
+    pool = Pool(descriptor)
+    pool.add(made * 300)  # 8 MiB
+    gradient = rng.normal(size=(60, descriptor.length))
+    few = Pool(descriptor)
+    few.add(made)
+    np.testing.assert_array_equal(pool.pull_back(np.array([1199, 3]), gradient), few.pull_back(np.array([3, 3]), gradient))
+
+
+def test_a_full_scratch_is_an_error_and_what_was_there_stays(melt, tmp_path):
+    """The limit of a file's size stands for the end of a disk."""
+    descriptor, made = Chebyshev((8, 14), "species_resolved", 3, 5.0, 2, 4.0), systems(melt)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    pool = Pool(descriptor, folder=tmp_path)
+    pool.add(made)
+    kept = pool.values(np.arange(4))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4 << 20, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            pool.add(made * 400)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert caught.value.filename == str(tmp_path)
+    np.testing.assert_array_equal(pool.values(np.arange(4)), kept)

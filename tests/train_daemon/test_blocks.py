@@ -45,6 +45,15 @@ def test_the_networks_own_gradient_is_that_of_autograd(activation):
     torch.testing.assert_close(gradient, want, rtol=1e-12, atol=1e-12)
 
 
+def test_a_pool_without_room_on_the_device_gives_the_same(pool):
+    spots, geometry, _ = pool
+    rng, chosen = np.random.default_rng(3), np.array([2, 0, 2])
+    gradient, direction = torch.tensor(rng.standard_normal((12, spots.length))), torch.tensor(rng.standard_normal((12, 3)))
+    here, brought = (DevicePool(spots, geometry, "cpu", resident).maps(chosen) for resident in (True, False))
+    torch.testing.assert_close(brought.forces(gradient), here.forces(gradient), rtol=0, atol=0)
+    torch.testing.assert_close(brought.change(direction), here.change(direction), rtol=0, atol=0)
+
+
 def test_forces_are_minus_the_slope_of_the_energy(pool):
     spots, geometry, positions = pool
     rng = np.random.default_rng(1)

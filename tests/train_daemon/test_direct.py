@@ -17,6 +17,7 @@ from train_daemon.direct import DirectStep
 from train_daemon.library import Library
 from train_daemon.losses import AlphaMix, Deepmd, Weighted
 from train_daemon.recipe import Recipe, Table
+from train_daemon.step import differentiate
 
 WATER = np.array([8, 1, 1])
 LOSS = Weighted(energy_weight=0.7)
@@ -50,7 +51,7 @@ def case(family, activation, hidden, species_of, loss=LOSS, **recipe):
     table = Table(
         members=members,
         validation=members[:0],
-        inputs=torch.from_numpy(library.features),
+        features=torch.from_numpy(library.features),
         kinds=library.kinds,
         starts=library.starts,
         energies=torch.from_numpy(library.energies),
@@ -58,6 +59,7 @@ def case(family, activation, hidden, species_of, loss=LOSS, **recipe):
         weights=torch.from_numpy(rng.random(len(members))),
         forced=torch.tensor([1.0, 0.0, 1.0, 1.0, 1.0][: len(members)], dtype=torch.float64),
         compositions=torch.from_numpy(np.unique(composition, axis=0, return_inverse=True)[1].reshape(-1)),
+        offsets=torch.zeros((2, descriptor.length), dtype=torch.float64),
         slopes=torch.from_numpy(rng.random((2, descriptor.length))),
         mixing=mixing,
         energy_scale=1.0,
@@ -66,15 +68,19 @@ def case(family, activation, hidden, species_of, loss=LOSS, **recipe):
     return layers, table, Recipe(4, 1e-3, 1e-5, loss, activation, 0, **recipe)
 
 
+def gradient(engine, recipe, chosen, share):
+    return differentiate(engine, recipe.loss, fit.ALONE, lambda gradient: None, np.array(chosen), share)
+
+
 def compare(layers, table, recipe, batches):
     parts = [part for species in layers for layer in species for part in layer]
     flat = fit.flattened(parts)
     autograd, step = AutogradStep(layers, flat, table, recipe), DirectStep(layers, flat, table, recipe)
     for chosen in batches:
-        wanted = autograd.differentiate(np.array(chosen), 0.3)
+        wanted = gradient(autograd, recipe, chosen, 0.3)
         reference = flat.grad.clone()
         flat.grad.fill_(torch.nan)
-        got = step.differentiate(np.array(chosen), 0.3)
+        got = gradient(step, recipe, chosen, 0.3)
         np.testing.assert_allclose(got, [float(part) for part in wanted], rtol=1e-12)
         torch.testing.assert_close(flat.grad, reference, rtol=0, atol=1e-10 * max(float(reference.abs().max()), 1.0))
     return step
@@ -110,5 +116,6 @@ def test_steps_are_those_of_autograd(loss):
     steps = [kind(layers, flat, table, recipe) for kind, flat, (layers, table, recipe) in zip(kinds, flats, cases, strict=True)]
     for number, chosen in enumerate(([0, 3, 1], [4, 2], [1, 0, 2])):
         for step in steps:
-            step.run(np.array(chosen), 1e-3 / (1 + number))
+            gradient(step, cases[0][2], chosen, 1 / (1 + number))
+            step.update(1e-3 / (1 + number))
     torch.testing.assert_close(*flats, rtol=0, atol=1e-10)

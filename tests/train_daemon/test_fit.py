@@ -8,7 +8,7 @@ import torch
 
 from kernels.native import library as library_of_kernels
 from protocol.errors import EnvironmentFailed
-from train_daemon import autograd, fit, moment_learner
+from train_daemon import autograd, fit, library
 from train_daemon.blocks import CpuMaps, DevicePool
 from train_daemon.compiled_maps import CompiledMaps
 from train_daemon.learners import chebyshev_bpnn
@@ -16,6 +16,7 @@ from train_daemon.learners.base import LearnerContext
 from train_daemon.losses import Weighted
 from train_daemon.recipe import Recipe, cosine_rate
 from train_daemon.sides import divided
+from train_daemon.tables import table_of
 
 RECIPE = Recipe(16, 3e-3, 1e-5, Weighted(), "tanh", 0)
 
@@ -43,11 +44,11 @@ def test_energies_and_forces_are_the_same_on_all_backends(make_training_set, mon
     settings, context, data = chebyshev_bpnn.Settings(**functions), LearnerContext("cpu", 1, 0), make_training_set(6)
     fast = chebyshev_bpnn.build(settings, context)
     model = fast.start(data)
-    monkeypatch.setattr(moment_learner, "compiled_pool", lambda descriptor: None)
+    monkeypatch.setattr(library, "compiled_pool", lambda descriptor, folder: None)
     slow = chebyshev_bpnn.build(settings, context)
-    library, _ = slow._kept(data)
-    tables = [own._table(model.network, divided(own._kept(data)[0], data, False, None)) for own in (slow, fast)]
-    tables.append(replace(tables[0], maps=DevicePool(library.spots, library.pool, "cpu").maps))
+    libraries = [own._kept(data)[0] for own in (slow, fast)]
+    tables = [table_of(kept, model.network, divided(kept, data, False, None), "cpu") for kept in libraries]
+    tables.append(replace(tables[0], maps=DevicePool(libraries[0].spots, libraries[0].pool, "cpu").maps))
     layers = [[tuple(torch.tensor(part, dtype=torch.float32) for part in layer) for layer in s] for s in model.network.layers]
     chosen = np.array([4, 0, 5])
     assert isinstance(tables[0].maps(chosen), CpuMaps)

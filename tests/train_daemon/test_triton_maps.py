@@ -15,7 +15,7 @@ BOX = (np.zeros((3, 3)), np.zeros(3, dtype=bool))
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def pool_of(dtype=np.float64):
+def pool_of(dtype=np.float64, with_triplets=True):
     """Structures of 4, 3 and 2 atoms; the last two atoms do not see each other."""
     rng, parts = np.random.default_rng(5), []
     spots = products.layout(DESCRIPTOR)
@@ -23,7 +23,7 @@ def pool_of(dtype=np.float64):
     for positions, numbers in (*structures, (np.array([[0, 0, 0], [0, 0, 30.0]]), np.array([1, 8]))):
         found = pairs(positions, *BOX, DESCRIPTOR.radial_cutoff_A)
         near = (found.first, found.second, found.vector, found.distance)
-        parts.append(products.geometry(spots, near, kinds(DESCRIPTOR, numbers), dtype))
+        parts.append(products.geometry(spots, near, kinds(DESCRIPTOR, numbers), dtype, with_triplets))
     return spots, products.join(parts)
 
 
@@ -33,7 +33,9 @@ def test_the_numbers_of_the_other_maps(dtype, digits):
 
     spots, pool = pool_of(dtype)
     chosen, rng = np.array([2, 1, 0, 1]), np.random.default_rng(4)
-    mine = TritonPool(spots, pool, DEVICE).maps(chosen)
+    pairs_alone = pool_of(dtype, with_triplets=False)[1]
+    assert len(pairs_alone.left) == 0 < len(pool.left)
+    mine = TritonPool(spots, pairs_alone, DEVICE).maps(chosen)
     gradient, direction = rng.standard_normal((12, spots.length)), rng.standard_normal((12, 3))
     gradient, direction = (torch.tensor(array.astype(dtype)) for array in (gradient, direction))
     others = [PlainPool(spots, pool, "cpu").maps(chosen), *([CpuMaps(spots, pool, chosen)] if dtype is np.float64 else [])]

@@ -26,6 +26,8 @@ class LearnerContext:
     device: str  # auto, cpu, cuda or cuda:N
     threads: int  # of the CPU
     seed: int
+    scratch: Path | None = None  # a local folder for what does not fit into memory; None: that of temporary files
+    group: Any = None  # train_daemon.group.Group of the processes that share a fit; None: this one alone
 
 
 @dataclass(frozen=True)

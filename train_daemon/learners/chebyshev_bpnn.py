@@ -45,7 +45,7 @@ def build(settings: Settings, context: LearnerContext) -> BpnnLearner:
     from train_daemon.fit import choose_device
 
     torch.set_num_threads(context.threads)
-    return BpnnLearner(settings, context.seed, *choose_device(context.device))
+    return BpnnLearner(settings, context, *choose_device(context.device))
 
 
 class BpnnLearner(MomentLearner):

@@ -53,7 +53,7 @@ def build(settings: Settings, context: LearnerContext) -> KanLearner:
     from train_daemon.fit import choose_device
 
     torch.set_num_threads(context.threads)
-    return KanLearner(settings, context.seed, *choose_device(context.device))
+    return KanLearner(settings, context, *choose_device(context.device))
 
 
 class KanLearner(MomentLearner):

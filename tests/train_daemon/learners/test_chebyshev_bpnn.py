@@ -89,7 +89,7 @@ def test_renormalising_does_not_change_the_function(make_training_set, tmp_path)
     learner, data, many = built(), make_training_set(20), make_training_set(80, seed=5, width=0.1)
     model, _ = learner.fit(learner.start(data), data, budget(40))
     library, members = learner._kept(many)
-    network = remapped(model.network, normalisation(library, members, None))
+    network = remapped(model.network, normalisation(library, members, None, False))
     moved = chebyshev_bpnn.Model((network,), 80, 1)
     assert errors(learner, moved, data.samples, tmp_path / "new") == pytest.approx(
         errors(learner, model, data.samples, tmp_path / "old"), rel=1e-9
@@ -312,3 +312,16 @@ def test_a_two_body_energy_lies_below_the_networks_from_the_first_fit_to_the_fil
         for x in (structure.positions, near)
     ]
     assert energies[1] > energies[0] + 5
+
+
+def test_shared_networks_differ_in_their_first_and_last_biases_alone(make_training_set, tmp_path):
+    learner, data = built(networks="shared", hidden=(8, 6)), make_training_set(20)
+    model, _ = learner.fit(learner.start(data), data, budget(60))
+    model, _ = learner.fit(model, make_training_set(90, seed=5, width=0.1), budget(60))  # normalised anew
+    one, other = model.network.layers
+    for number, (mine, theirs) in enumerate(zip(one, other, strict=True)):
+        np.testing.assert_allclose(mine[0], theirs[0], rtol=1e-5, atol=1e-7, err_msg=str(number))
+        assert (np.abs(mine[1] - theirs[1]).max() < 1e-6) == (number == 1)
+    np.testing.assert_array_equal(model.network.scale[0], model.network.scale[1])
+    held = make_training_set(30, seed=9).samples
+    assert errors(learner, model, held, tmp_path / "m")[1] < 0.5 * np.sqrt(np.mean([sample.forces**2 for sample in held]))

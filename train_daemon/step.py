@@ -1,0 +1,56 @@
+"""One optimiser step: the loss over a whole minibatch, whoever computes which part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+
+from kernels.arrays import Array
+from train_daemon import losses
+from train_daemon.group import Group
+from train_daemon.losses import Labels, Loss, Numbers, Residuals, Sums
+
+
+class Engine(Protocol):
+    """Computes residuals and gradients of the parameters it was made for, and moves them."""
+
+    gradient: torch.Tensor  # (P,)
+
+    def labels(self, chosen: Array) -> Labels:
+        """What is known of the chosen structures before anything is computed.  chosen: (B,)."""
+        ...
+
+    def forward(self, chosen: Array) -> tuple[Numbers, Numbers]:
+        """Residuals of the energies (B,) and mean squares of those of the forces (B,).  chosen: (B,)."""
+        ...
+
+    def backward(self, by_energy: Numbers, by_square: Numbers) -> None:
+        """Write the parameters' gradient of the last pass.  by_energy, by_square: (B,) slopes of the loss."""
+        ...
+
+    def update(self, rate: float) -> None:
+        """One step of the optimiser along the gradient."""
+        ...
+
+
+def differentiate(
+    engine: Engine, loss: Loss, group: Group, project: Callable[[torch.Tensor], None], chosen: Array, share: float
+) -> Sums:
+    """Leave the gradient of a minibatch's loss in `engine.gradient`, the same on all processes of the group.
+
+    project: makes the gradient one that the parameters may follow.  chosen: (B,).  share: the learning rate's part of its start.
+    """
+    mine = group.part(len(chosen))
+    found = engine.forward(chosen[mine]) if mine.start < mine.stop else None
+    labels = engine.labels(chosen)
+    every = Residuals(*group.whole(found, labels.weights), *labels)
+    slopes = losses.evaluate(loss, every, share)
+    if found is None:
+        engine.gradient.zero_()
+    else:
+        engine.backward(slopes.by_energy[mine], slopes.by_square[mine])
+    group.add(engine.gradient)
+    project(engine.gradient)
+    return losses.sums(every, slopes)
