@@ -27,16 +27,21 @@ class Trajectory:
     block: Array  # (S,) int
     positions: Array  # (S, W, P, N, 3) A
     numbers: Array  # (N,) atomic numbers
-    cell: Array  # (3, 3) A, rows are vectors
+    cells: Array  # (S, W, 3, 3) A, rows are vectors
     pbc: Array  # (3,) bool
 
     def __len__(self) -> int:
         return len(self.step)
 
+    @property
+    def cell(self) -> Array:
+        """(3, 3) A of the first state: all states' where the cell is fixed."""
+        return np.asarray(self.cells[0, 0])
+
 
 def select(trajectory: Trajectory, mask: Array) -> Trajectory:
     """The states where `mask` (S,) is true."""
-    kept = {name: getattr(trajectory, name)[mask] for name in ("step", "phase", "block", "positions")}
+    kept = {name: getattr(trajectory, name)[mask] for name in ("step", "phase", "block", "positions", "cells")}
     return replace(trajectory, **kept)
 
 
@@ -61,18 +66,22 @@ def read_segment(path: Path) -> Trajectory:
             np.asarray(file["observables/block"][()], dtype=int),
             np.asarray(atoms["position/value"][()], dtype=float),
             np.asarray(atoms["species"][()], dtype=int),
-            _cell(atoms),
+            _cells(atoms),
             np.broadcast_to(np.asarray(atoms.attrs["pbc"], dtype=bool), (3,)),
         )
     shape = (len(segment.step), *segment.positions.shape[1:3], len(segment.numbers), 3)
-    sound = segment.positions.shape == shape and segment.cell.shape == (3, 3) and np.isfinite(segment.positions).all()
+    sound = (
+        segment.positions.shape == shape and segment.cells.shape == (*shape[:2], 3, 3) and np.isfinite(segment.positions).all()
+    )
     if not sound or not len(segment) == len(segment.phase) == len(segment.block):
         raise Torn("arrays of a trajectory segment do not fit together", str(path), "restore the file from a backup")
     return segment
 
 
-def _cell(atoms: h5py.Group) -> Array:
-    return np.asarray(atoms["box"][()], dtype=float)
+def _cells(atoms: h5py.Group) -> Array:
+    """Of all states and walkers; a file of schema 1 has one for all."""
+    box = np.asarray(atoms["box"][()], dtype=float)
+    return np.broadcast_to(box, (*atoms["position/value"].shape[:2], 3, 3)) if box.ndim == 2 else box
 
 
 def _last_steps(rows: Sequence[Row]) -> dict[int, int]:
@@ -92,7 +101,7 @@ def _joined(segments: Sequence[Trajectory]) -> Trajectory | None:
     """Segments in the order of their writing as one; of a step written twice the later state stays."""
     if not segments:
         return None
-    names_ = ("step", "phase", "block", "positions")
+    names_ = ("step", "phase", "block", "positions", "cells")
     joined = {name: np.concatenate([getattr(segment, name) for segment in segments]) for name in names_}
     _, from_the_end = np.unique(joined["step"][::-1], return_index=True)
     order = len(joined["step"]) - 1 - from_the_end

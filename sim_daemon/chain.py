@@ -79,6 +79,7 @@ class Chain:
             "positions": self.state.positions,
             "energies": self.state.energies,
             "forces": self.state.forces,
+            "cells": self.state.cells,
             "refuges": list(self.state.refuges),
             "step": self.step,
             "phase": str(self.phase),
@@ -103,7 +104,7 @@ def restore(state: Mapping[str, Any]) -> Chain:
     if block is not None:
         block = Block(block["number"], block["length"], block["steps"], block["log_ratios"].tolist(), block["accepted"].tolist())
     return Chain(
-        State(state["positions"], state["energies"], state["forces"], tuple(state["refuges"])),
+        State(state["positions"], state["energies"], state["forces"], state["cells"], tuple(state["refuges"])),
         state["step"],
         Phase(state["phase"]),
         None if frozen is None else schedule.plan_of(frozen),

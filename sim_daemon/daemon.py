@@ -245,7 +245,7 @@ class Daemon:
         assert chain is not None
         self._pairs += labels.of_step(self.name, step, plan, infos, self._rings)
         self._rings += labels.rings(infos)
-        self._frames.append(Frame(step, plan.phase, plan.block, chain.state.positions))
+        self._frames.append(Frame(step, plan.phase, plan.block, chain.state.positions, chain.state.cells))
         for positions, reason in labels.refusals(infos):
             structure = dataclasses.replace(self.system.structure, positions=positions)
             self.epoch.quarantine(labels.extended_xyz(structure, reason), f"step-{step:08d}.xyz", reason)

@@ -6,6 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -94,12 +95,12 @@ class Rank:
         guarded: Potential = Restrained(loaded, bound.radius_A, bound.k_eV_per_A2) if bound else loaded
         self._surrogates = {digest: guarded}
 
-    def evaluate(self, positions: Array, digest: str) -> list[tuple[float, Array]]:
-        """Energies (eV) and forces (N, 3) eV/A of the surrogate at (B, N, 3) A."""
+    def evaluate(self, positions: Array, digest: str, cell: Array) -> list[tuple[float, Array, Array | None]]:
+        """Energies (eV), forces (N, 3) eV/A and stresses (3, 3) eV/A^3 of the surrogate at (B, N, 3) A in a cell (3, 3) A."""
         base = self._system.structure
         with self._doing("surrogate"):
-            value = self._surrogates[digest].evaluate(positions, base.numbers, base.cell, base.pbc)
-        return list(zip(value.energy, value.forces, strict=True))
+            value = self._surrogates[digest].evaluate(positions, base.numbers, cell, base.pbc)
+        return list(zip(value.energy, value.forces, value.stress if value.stress is not None else repeat(None), strict=False))
 
 
 def follow(world: World) -> None:
@@ -144,10 +145,11 @@ class SharedSurrogate:
         self.generation, self.species, self.cutoff = generation, species, cutoff_A
 
     def evaluate(self, positions: Array, numbers: Array, cell: Array, pbc: Array) -> Evaluation:
-        """As Potential.evaluate; (B, N, 3) A. Species and cell are those of the run."""
+        """As Potential.evaluate; (B, N, 3) A. Species and periodicity are those of the run."""
         shared = self._world.size > 1 and self._pace.share()
         began = time.monotonic()
         # with a stride of all ranks, rank 0 does everything
-        answers = self._world.share("evaluate", positions, self._digest, stride=1 if shared else self._world.size)
+        answers = self._world.share("evaluate", positions, self._digest, cell, stride=1 if shared else self._world.size)
         self._pace.took(shared, (time.monotonic() - began) / len(positions))
-        return Evaluation(np.array([a[0] for a in answers]), np.array([a[1] for a in answers]))
+        energies, forces, stresses = zip(*answers, strict=True)
+        return Evaluation(np.array(energies), np.array(forces), None if stresses[0] is None else np.array(stresses))

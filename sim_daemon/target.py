@@ -35,10 +35,11 @@ class Target:
         self.system = system
         self._label = label
 
-    def __call__(self, positions: Array) -> TargetValues:
-        """Evaluate (B, N, 3) A. Raises EngineFailed when the engine keeps crashing."""
+    def __call__(self, positions: Array, cells: Array | None = None) -> TargetValues:
+        """Evaluate (B, N, 3) A in cells (B, 3, 3) A; None: the system's. Raises EngineFailed when the engine keeps crashing."""
         base = self.system.structure
-        answers = self._label([Structure(x, base.numbers, base.cell, base.pbc) for x in positions])
+        boxes = [base.cell] * len(positions) if cells is None else cells
+        answers = self._label([Structure(x, base.numbers, box, base.pbc) for x, box in zip(positions, boxes, strict=True)])
         labels = tuple(a.label for a in answers)
         energies = np.array([np.inf if a is None else a.energy for a in labels])
         forces = np.array([np.full(positions.shape[1:], np.nan) if a is None else a.forces for a in labels])

@@ -1,4 +1,4 @@
-"""Closed trajectory segments, H5MD-style: /particles/all/position/{value,step}, species, box, and the phase of each row."""
+"""Closed trajectory segments, H5MD-style: /particles/all/position/{value,step}, species, box of each state, phase of each row."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ class Frame(NamedTuple):
     phase: Phase
     block: int
     positions: Array  # (W, P, N, 3) A
+    cells: Array  # (W, 3, 3) A
 
 
 def dump(frames: Sequence[Frame], base: Structure) -> bytes:
     """An HDF5 image of S frames of one system."""
     image = io.BytesIO()
     with h5py.File(image, "w") as file:
-        file.attrs["schema"] = 1
+        file.attrs["schema"] = 2
         file.attrs["units"] = "Angstrom"
         everything = file.create_group("particles/all")
         everything.attrs["pbc"] = base.pbc
@@ -34,7 +35,7 @@ def dump(frames: Sequence[Frame], base: Structure) -> bytes:
         everything.create_dataset("position/value", data=positions, compression="gzip", compression_opts=1, shuffle=True)
         everything["position/step"] = np.array([f.step for f in frames])
         everything["species"] = base.numbers
-        everything["box"] = base.cell
+        everything["box"] = np.array([f.cells for f in frames])
         file["observables/phase"] = np.array([int(f.phase is Phase.PRODUCTION) for f in frames])
         file["observables/block"] = np.array([f.block for f in frames])
     return image.getvalue()

@@ -47,7 +47,7 @@ def explore_step(
     taken = [accept(ratios[w], rng("accept", w)) for w in walkers]
     positions = np.where(np.array(taken)[:, None, None, None], flight.end.positions, state.positions)
     surrogate_energies = np.where(np.array(taken)[:, None], flight.end.energies, flight.start.energies)
-    labelled = _label(target, positions, rng)
+    labelled = _label(target, positions, state.cells, rng)
     refuges, infos = list(state.refuges), []
     for w in walkers:
         residual = ring.beta * (labelled.values.energies[labelled.rows(w)] - surrogate_energies[w][labelled.beads[w]])
@@ -58,7 +58,7 @@ def explore_step(
             refuges[w] = np.concatenate([refuges[w], positions[w][None]])[-REFUGES:]
         infos.append(_info(flight, labelled, w, taken[w], hole, ratios[w], residual, plan))
     unknown = np.full(state.energies.shape, np.nan)
-    return State(positions, unknown, np.full(state.forces.shape, np.nan), tuple(refuges)), tuple(infos)
+    return State(positions, unknown, np.full(state.forces.shape, np.nan), state.cells, tuple(refuges)), tuple(infos)
 
 
 def _log_ratio(ring: RingPolymer, flight: Flight, w: int) -> float:
@@ -68,11 +68,11 @@ def _log_ratio(ring: RingPolymer, flight: Flight, w: int) -> float:
     return -ring.beta * (motion + float(np.mean(flight.end.energies[w]) - np.mean(flight.start.energies[w])))
 
 
-def _label(target: Target, positions: Array, rng: Rng) -> _Labelled:
+def _label(target: Target, positions: Array, cells: Array, rng: Rng) -> _Labelled:
     count = min(LABELLED_BEADS, positions.shape[1])
     beads = np.array([rng("beads", w).permutation(positions.shape[1])[:count] for w in range(len(positions))])
     chosen = np.concatenate([x[b] for x, b in zip(positions, beads, strict=True)])
-    return _Labelled(beads, target(chosen))
+    return _Labelled(beads, target(chosen, np.repeat(cells, count, axis=0)))
 
 
 def _refuge(refuges: Array, here: Array, generator: np.random.Generator) -> Array:

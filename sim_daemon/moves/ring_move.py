@@ -6,6 +6,7 @@ ln of the acceptance ratio: -beta [K' + springs' + V_target' - (K + springs + V_
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from kernels.arrays import Array
 from kernels.potentials.base import Potential
 from kernels.random_numbers import Rng
 from kernels.ring_polymer import RingPolymer
-from protocol.records import Phase
+from protocol.records import Phase, Structure
 from sim_daemon.moves.accept import accept
 from sim_daemon.moves.trajectory import Trajectory, draw_steps, integrate, sane
 from sim_daemon.observables import observe
@@ -40,9 +41,9 @@ class _Costs:
         self.points: list[list[Point]] = [[] for _ in range(walkers)]
         self.calls, self.failures = np.zeros(walkers, int), np.zeros(walkers, int)
 
-    def label(self, walkers: Array, positions: Array) -> TargetValues:
-        """Target at (A, P, N, 3) A of the given walkers."""
-        values = self._target(positions.reshape(-1, *positions.shape[2:]))
+    def label(self, walkers: Array, positions: Array, cells: Array) -> TargetValues:
+        """Target at (A, P, N, 3) A in the cells (A, 3, 3) A of the given walkers."""
+        values = self._target(positions.reshape(-1, *positions.shape[2:]), np.repeat(cells, self._beads, axis=0))
         self.calls[walkers] += values.calls.reshape(len(walkers), -1).sum(axis=1)
         self.failures[walkers] += values.failures.reshape(len(walkers), -1).sum(axis=1)
         return values
@@ -71,8 +72,8 @@ def ring_step(
     if surrogate is None:
         proposal = _first_principles(ring, state, costs, plan, rng)
     else:
-        proposal = _arrived(fly(ring, target, state, surrogate, plan, rng), costs)
-    new = State(state.positions.copy(), state.energies.copy(), state.forces.copy(), state.refuges)
+        proposal = _arrived(fly(ring, target, state, surrogate, plan, rng), state.cells, costs)
+    new = replace(state, positions=state.positions.copy(), energies=state.energies.copy(), forces=state.forces.copy())
     infos = [_decide(ring, target, state, proposal, costs, new, w, plan, rng) for w in range(len(state.positions))]
     return new, tuple(infos)
 
@@ -81,15 +82,28 @@ def fly(ring: RingPolymer, target: Target, state: State, surrogate: Potential, p
     """Trajectories of every walker on the surrogate, with fresh momenta and lengths."""
     base = target.system.structure
 
-    def forces(_: Array, positions: Array) -> tuple[Array, Array]:
-        flat = positions.reshape(-1, *positions.shape[2:])
-        value = surrogate.evaluate(flat, base.numbers, base.cell, base.pbc)
-        return value.energy.reshape(positions.shape[:2]), value.forces.reshape(positions.shape)
+    def forces(walkers: Array, positions: Array) -> tuple[Array, Array]:
+        return evaluate(surrogate, base, positions, state.cells[walkers])
 
     steps, momenta = _draws(ring, state, plan, rng, log_uniform=True)
     energies, gradient = forces(np.arange(len(steps)), state.positions)
     start = Trajectory(state.positions, momenta, energies, gradient, ~sane(energies, gradient))
     return Flight(start, integrate(ring, start, forces, plan.timestep_fs, steps), steps)
+
+
+def evaluate(surrogate: Potential, base: Structure, positions: Array, cells: Array) -> tuple[Array, Array]:
+    """Energies (A, P) eV and forces (A, P, N, 3) eV/A of a potential at (A, P, N, 3) A in cells (A, 3, 3) A.
+
+    Rings in one cell are evaluated together.
+    """
+    energies, forces = np.empty(positions.shape[:2]), np.empty(positions.shape)
+    _, place = np.unique(cells.reshape(len(cells), -1), axis=0, return_inverse=True)
+    for number in range(place.max(initial=-1) + 1):
+        rings = np.flatnonzero(place.reshape(-1) == number)
+        chosen = positions[rings]
+        value = surrogate.evaluate(chosen.reshape(-1, *chosen.shape[2:]), base.numbers, cells[rings[0]], base.pbc)
+        energies[rings], forces[rings] = value.energy.reshape(chosen.shape[:2]), value.forces.reshape(chosen.shape)
+    return energies, forces
 
 
 def motion_energy(ring: RingPolymer, at: Trajectory, w: int) -> float:
@@ -110,19 +124,19 @@ def _known(state: State, costs: _Costs) -> State:
     if not len(unknown):
         return state
     energies, forces = state.energies.copy(), state.forces.copy()
-    values = costs.label(unknown, state.positions[unknown])
+    values = costs.label(unknown, state.positions[unknown], state.cells[unknown])
     energies[unknown] = values.energies.reshape(len(unknown), -1)
     forces[unknown] = values.forces.reshape(len(unknown), *forces.shape[1:])
-    return State(state.positions, energies, forces, state.refuges)
+    return replace(state, energies=energies, forces=forces)
 
 
-def _arrived(flight: Flight, costs: _Costs) -> _Proposal:
+def _arrived(flight: Flight, cells: Array, costs: _Costs) -> _Proposal:
     """The target at the end points of the trajectories that were not trapped."""
     end = flight.end
     energies, forces = np.full_like(end.energies, np.inf), np.full_like(end.forces, np.nan)
     arrived = np.flatnonzero(~end.trapped)
     if len(arrived):
-        values = costs.label(arrived, end.positions[arrived])
+        values = costs.label(arrived, end.positions[arrived], cells[arrived])
         for a, w in enumerate(arrived):
             costs.keep(int(w), values, a, 0)
         energies[arrived] = values.energies.reshape(len(arrived), -1)
@@ -135,7 +149,7 @@ def _first_principles(ring: RingPolymer, state: State, costs: _Costs, plan: Plan
     latest: dict[int, tuple[TargetValues, int]] = {}
 
     def forces(walkers: Array, positions: Array) -> tuple[Array, Array]:
-        values = costs.label(walkers, positions)
+        values = costs.label(walkers, positions, state.cells[walkers])
         for a, w in enumerate(walkers):
             latest[int(w)] = (values, a)
         shape = positions.shape

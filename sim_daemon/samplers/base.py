@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib import import_module
 from types import ModuleType
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
+import numpy as np
 from pydantic import AfterValidator, Field
 
 from kernels.arrays import Array
@@ -21,6 +22,7 @@ from kernels.random_numbers import Rng
 from protocol.errors import EngineFailed
 from protocol.records import Label, Phase
 from protocol.settings import Section
+from sim_daemon.target import Target
 
 
 def _positive(value: float | str) -> float | str:
@@ -80,6 +82,7 @@ class State:
     positions: Array  # (W, P, N, 3) A
     energies: Array  # (W, P) eV, of the target with its restraint
     forces: Array  # (W, P, N, 3) eV/A
+    cells: Array  # (W, 3, 3) A, rows are vectors
     refuges: tuple[Array, ...] = ()  # by walker: (R, P, N, 3) A, rings to return to when exploration meets a hole
 
 
@@ -117,7 +120,7 @@ class Sampler(NamedTuple):
     step: Callable[[State, Potential | None, Plan, Rng], tuple[State, tuple[Info, ...]]]
 
 
-def start_state(target: Callable[[Array], Any], positions: Array) -> State:
+def start_state(target: Target, positions: Array) -> State:
     """First state of W walkers at (W, P, N, 3) A; raises EngineFailed if a bead has no label."""
     values = target(positions.reshape(-1, *positions.shape[2:]))
     refused = [reason for reason in values.refused if reason]
@@ -127,7 +130,9 @@ def start_state(target: Callable[[Array], Any], positions: Array) -> State:
             next="look at the start structure, or lower beads or temperature",
         )
     refuges = tuple(ring[None] for ring in positions)
-    return State(positions, values.energies.reshape(positions.shape[:2]), values.forces.reshape(positions.shape), refuges)
+    cells = np.repeat(target.system.structure.cell[None], len(positions), axis=0)
+    energies, forces = values.energies.reshape(positions.shape[:2]), values.forces.reshape(positions.shape)
+    return State(positions, energies, forces, cells, refuges)
 
 
 def load(name: str) -> ModuleType:

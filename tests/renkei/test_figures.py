@@ -38,13 +38,16 @@ def test_no_table_no_figure(make_run, choices, want):
 def test_a_crystal_gets_g_of_r():
     positions = np.random.default_rng(0).random((3, 1, 2, 2, 3)) * 3.0
     marks = np.ones(3, dtype=int)
-    states = Trajectory(marks, marks, marks, positions, np.array([14, 8]), 3.0 * np.eye(3), np.ones(3, dtype=bool))
+    cells = np.broadcast_to(3.0 * np.eye(3), (*positions.shape[:2], 3, 3))
+    states = Trajectory(marks, marks, marks, positions, np.array([14, 8]), cells, np.ones(3, dtype=bool))
     assert "all images counted" in figures.pairs(states).caption
 
 
 def test_one_atom_has_no_pairs():
     marks = np.ones(2, dtype=int)
-    states = Trajectory(marks, marks, marks, np.zeros((2, 1, 4, 1, 3)), np.array([1]), np.zeros((3, 3)), np.zeros(3, dtype=bool))
+    states = Trajectory(
+        marks, marks, marks, np.zeros((2, 1, 4, 1, 3)), np.array([1]), np.zeros((2, 1, 3, 3)), np.zeros(3, dtype=bool)
+    )
     assert figures.pairs(states) is None
     assert figures.bonds(states) is None
 

@@ -42,7 +42,9 @@ def test_a_shifted_energy_difference_is_seen():
 
 def test_dump_and_restore():
     rng = np.random.default_rng(3)
-    state = State(rng.normal(size=(1, 2, 3, 3)), rng.normal(size=(1, 2)), rng.normal(size=(1, 2, 3, 3)))
+    state = State(
+        rng.normal(size=(1, 2, 3, 3)), rng.normal(size=(1, 2)), rng.normal(size=(1, 2, 3, 3)), rng.normal(size=(1, 3, 3))
+    )
     plan = Plan(Phase.PRODUCTION, 1, 4, "abc", 0.5, 80.0)
     chain = Chain(state, 17, Phase.PRODUCTION, plan, block(*healthy(n=5)), 0, False)
     again = restore(chain.dump())

@@ -26,7 +26,7 @@ def test_sharing_goes_on_where_it_is_faster_and_is_given_up_where_it_is_not():
 
 def test_a_batch_comes_back_whole_and_in_order():
     world = World()
-    world.handlers = {"evaluate": lambda positions, digest: [(x.sum(), 2 * x) for x in positions]}
+    world.handlers = {"evaluate": lambda positions, digest, cell: [(x.sum(), 2 * x, None) for x in positions]}
     x = np.arange(24.0).reshape(4, 2, 3)
     value = SharedSurrogate(world, Pace(), "d", 0, (), 0.0).evaluate(x, None, None, None)
     np.testing.assert_array_equal(value.energy, x.sum(axis=(1, 2)))
