@@ -10,7 +10,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-SOURCES = ["kernels/csrc/kernels.cpp", "kernels/csrc/neighbors.cpp"]
+SOURCES = ["kernels/csrc/kernels.cpp", "kernels/csrc/neighbors.cpp", "kernels/csrc/peak.cpp"]
 HEADERS = sorted(map(str, Path("kernels/csrc").glob("*.h*")))
 COMMON = ["-std=c++17", "-O3", "-g0", "-fopenmp", "-fvisibility=hidden"]
 COMMON += ["-fno-wrapv", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros"]  # what vectors need; NaN stays NaN

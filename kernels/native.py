@@ -66,6 +66,7 @@ def _open(path: Path) -> ctypes.CDLL | None:
     except (OSError, AttributeError):  # absent, of another system, or cut short
         return None
     library.renkei_instructions.restype = ctypes.c_char_p
+    library.renkei_fma_peak.argtypes, library.renkei_fma_peak.restype = [c_int32, c_double], c_double
     library.renkei_model_new.argtypes = [POINTER(_Plan), POINTER(_Networks), c_int32]
     library.renkei_model_new.restype = library.renkei_list_new.restype = c_void_p
     library.renkei_model_free.argtypes = library.renkei_list_free.argtypes = [c_void_p]
@@ -94,6 +95,18 @@ def backend() -> str:
     """Which loops serve here: an instruction set, or "numba". The bits of a chain depend on it."""
     found = library()
     return "numba" if found is None else found.renkei_instructions().decode()
+
+
+def fma_peak(single: bool, seconds: float) -> float:
+    """The largest rate of multiply-adds of one core in the vectors of these loops, in floating-point operations per second.
+
+    A multiply-add counts two. Measured for so many seconds, the best short stretch of them. Raises ValueError without the
+    compiled kernels.
+    """
+    found = library()
+    if found is None:
+        raise ValueError("the compiled kernels are not here")
+    return float(found.renkei_fma_peak(single, seconds))
 
 
 def threads() -> int:

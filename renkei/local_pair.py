@@ -59,7 +59,7 @@ def start(run: Path, simulators: Sequence[str], ranks: int, sim_words: Sequence[
     children = []
     for name in simulators:
         command = [sys.executable, "-m", "sim_daemon", str(run), "--name", name, *sim_words]
-        children.append(_start(names.simulator_role(name), [*_launcher(ranks), *command], run))
+        children.append(_start(names.simulator_role(name), [*launcher(ranks), *command], run))
     children.append(_start(names.TRAIN, [sys.executable, "-m", "train_daemon", str(run), *train_words], run))
     return children
 
@@ -130,7 +130,8 @@ def _environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(place for place in places if place), "PYTHONUNBUFFERED": "1"}
 
 
-def _launcher(ranks: int) -> list[str]:
+def launcher(ranks: int) -> list[str]:
+    """The words that start so many ranks of one job, none for one rank. Raises EnvironmentFailed without an mpirun."""
     if ranks == 1:
         return []
     beside = Path(sys.executable).parent / "mpirun"  # of the mpich wheel: the MPI that mpi4py finds first

@@ -58,6 +58,10 @@ RENKEI_API int32_t renkei_interface(void);
 RENKEI_API const char *renkei_instructions(void);  /* what this object was compiled for */
 RENKEI_API int32_t renkei_runs_here(void);         /* whether the processor has it */
 
+/* The most multiply-adds that one core does here, as floating-point operations per second (two each), in float32 or float64,
+ * tried for so many seconds. What no loop over these vectors can pass. */
+RENKEI_API double renkei_fma_peak(int32_t single, double seconds);
+
 /* networks may be NULL. single: features and derivatives in float32. NULL if the orders are beyond what the loops are made for. */
 RENKEI_API renkei_model *renkei_model_new(const renkei_plan *plan, const renkei_networks *networks, int32_t single);
 RENKEI_API void renkei_model_free(renkei_model *model);

@@ -1,5 +1,9 @@
-"""What every learner must do; a new file in train_daemon/learners is tested as soon as it has a case here."""
+"""What every learner must do; a new file in train_daemon/learners is tested as soon as it has a case here.
 
+The example of docs/extending.md is tested as a stranger's learner would be: from outside, by its dotted name.
+"""
+
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,9 +22,14 @@ from train_daemon.gate import evaluate
 from train_daemon.learners.base import Budget, LearnerContext, load
 
 FOLDER = Path(train_daemon.learners.__file__).parent
-NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in ("__init__", "base"))
+OURS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in ("__init__", "base"))
+EXAMPLE = "examples.linear_learner"
 SHORT = {"radial": {"order": 5, "cutoff_A": 4.0}, "angular": {"order": 3, "cutoff_A": 3.5}, "batch": 8}
-CASES = {"chebyshev_bpnn": {**SHORT, "hidden": (10,)}, "kan": {**SHORT, "functions": 10, "hidden": ()}}
+CASES = {
+    "chebyshev_bpnn": {**SHORT, "hidden": (10,)},
+    "kan": {**SHORT, "functions": 10, "hidden": ()},
+    EXAMPLE: {key: SHORT[key] for key in ("radial", "angular")},
+}
 NUMBERS = np.array([8, 1, 1])
 START = np.array([[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0]])
 SPRINGS = {(0, 1): (30.0, 0.96), (0, 2): (30.0, 0.96), (1, 2): (8.0, 1.52)}  # eV/A^2, A
@@ -50,7 +59,17 @@ def budget(steps, should_stop=lambda: False):
     return Budget(steps, 1, should_stop, lambda row: None)
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(scope="module", autouse=True)
+def examples():
+    """PYTHONPATH=docs"""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(FOLDER.parents[1] / "docs"))
+        yield
+    for module in [name for name in sys.modules if name.partition(".")[0] == "examples"]:
+        del sys.modules[module]
+
+
+@pytest.fixture(params=[*OURS, EXAMPLE])
 def name(request):
     assert request.param in CASES, f"give the learner {request.param} a case"
     return request.param
@@ -91,7 +110,7 @@ def files(learner, model, folder):
 
 
 def test_a_run_may_name_it(name):
-    assert name in plugin_names(PLUGINS["learner"])
+    assert name in plugin_names(PLUGINS["learner"]) or "." in name
     assert PLUGINS["learner"](name).Settings is load(name).Settings
 
 
@@ -116,7 +135,8 @@ def test_the_simulator_sees_what_the_trainer_does(name, learned):
     """Before its first step a fit on all structures at once finds the errors of the exported files."""
     learner, model, _, potential = learned(name)
     data, module = training_set(40), load(name)
-    whole = module.build(module.Settings(**{**CASES[name], "batch": 64}), LearnerContext("cpu", 1, seed=3))
+    at_once = {"batch": 64} if "batch" in module.Settings.model_fields else {}
+    whole = module.build(module.Settings(**{**CASES[name], **at_once}), LearnerContext("cpu", 1, seed=3))
     _, report = whole.fit(whole.restore(learner.dump(model)), data, budget(1))
     energies, forces = evaluate(potential, data.samples)
     off = np.array([found - one.energy for found, one in zip(energies, data.samples, strict=True)]) / 3

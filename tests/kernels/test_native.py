@@ -145,6 +145,16 @@ def test_every_object_that_this_processor_can_run_agrees(monkeypatch, melt, netw
     assert seen
 
 
+def test_the_peak_is_a_rate_of_this_core_and_needs_the_compiled_kernels(monkeypatch):
+    for single in (True, False):
+        assert 1e8 < native.fma_peak(single, 0.01) < 1e12  # between a core of thirty years ago and any of today
+    monkeypatch.setenv("RENKEI_KERNELS", "numba")
+    native.library.cache_clear()
+    with pytest.raises(ValueError, match="not here"):
+        native.fma_peak(True, 0.01)
+    native.library.cache_clear()
+
+
 def test_a_damaged_object_is_passed_over(tmp_path, monkeypatch):
     for name in native.INSTRUCTIONS.get(platform.machine(), ("generic",)):
         (tmp_path / f"{name}.so").write_bytes(b"not a library")

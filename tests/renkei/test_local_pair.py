@@ -74,7 +74,7 @@ def test_children_that_do_not_listen_are_killed(pair, monkeypatch):
 
 
 def test_several_ranks_go_through_the_mpirun_beside_this_python():
-    assert local_pair._launcher(1) == []
-    command = local_pair._launcher(3)
+    assert local_pair.launcher(1) == []
+    command = local_pair.launcher(3)
     assert command[1:] == ["-n", "3"]
     assert command[0].endswith("mpirun")

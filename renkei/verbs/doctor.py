@@ -1,0 +1,36 @@
+"""Say what works on this machine, and what to do where something does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from protocol.errors import BadSetting, Exit
+from renkei.doctor import MACHINE, RUN, Finding
+from renkei.plugins import is_run_folder
+
+
+def doctor(
+    run: Annotated[Path | None, typer.Argument(metavar="RUN", help="run folder, whose file system is tried too")] = None,
+) -> None:
+    """Try Python, kernels, MPI, torch, engines, cores and disks; exit 1 if something that every run needs is broken."""
+    if run is not None and not is_run_folder(run):
+        raise BadSetting("is no run folder", str(run))
+    broken = False
+    for finding in _findings(run):
+        word = "BROKEN" if finding.broken else "note" if finding.todo else "OK"
+        print(f"{word:6}  {finding.subject:13} {finding.found}", flush=True)
+        if finding.todo:
+            print(f"{'':21} -> {finding.todo}", flush=True)
+        broken |= finding.broken
+    if broken:
+        raise typer.Exit(int(Exit.DEFECT))
+
+
+def _findings(run: Path | None) -> Iterator[Finding]:
+    yield from (check() for check in MACHINE)
+    if run is not None:
+        yield from (check(run) for check in RUN)
