@@ -11,9 +11,11 @@ from kernels.baseline import Baseline, coefficients, columns, pair_number
 from kernels.descriptors import products
 from kernels.descriptors.base import Chebyshev, kinds
 from kernels.descriptors.numba_cpu import values
+from kernels.ewald import PointCharges
 from kernels.neighbors.numba_cpu import pairs
 from kernels.pool import Pool
 from protocol.records import Structure
+from train_daemon import charges as coulomb
 from train_daemon.dataset import Sample
 
 
@@ -25,9 +27,17 @@ class Library:
     """
 
     def __init__(
-        self, descriptor: Chebyshev, dtype: type = np.float32, with_pairs: bool = False, compiled: Pool | None = None
+        self,
+        descriptor: Chebyshev,
+        dtype: type = np.float32,
+        with_pairs: bool = False,
+        compiled: Pool | None = None,
+        charges: PointCharges | None = None,
     ) -> None:
-        """with_pairs: keep what `above` needs for a two-body energy; 24 bytes an atom for each of its coefficients."""
+        """with_pairs: keep what `above` needs for a two-body energy; 24 bytes an atom for each of its coefficients.
+
+        charges: of all species, whose Coulomb energies and forces `above` takes off.
+        """
         self.descriptor, self.dtype, self.with_pairs, self.compiled = descriptor, dtype, with_pairs, compiled
         self.spots = products.layout(descriptor)
         self.pool: products.Geometry | None = None
@@ -39,6 +49,9 @@ class Library:
         pair_count = len(descriptor.species) * (len(descriptor.species) + 1) // 2
         self.pair_energies = np.zeros((0, 2 * pair_count))  # (n, C) of each coefficient of kernels/baseline.py alone
         self.pair_forces = np.zeros((0, 3, 2 * pair_count))  # (A, 3, C)
+        self.charges = charges
+        self.charge_energies = np.zeros(0)  # (n,) eV, 0 without charges
+        self.charge_forces = np.zeros((0, 3))  # (A, 3) eV/A
         self.shortest_A = np.full(pair_count, np.inf)  # distance of each species pair
         self._places: dict[bytes, int] = {}
 
@@ -63,11 +76,12 @@ class Library:
         return np.flatnonzero(np.repeat(chosen, np.diff(self.starts)))
 
     def above(self, baseline: Baseline | None) -> tuple[Array, Array]:
-        """What a network is to learn above a two-body energy: energies (n,) eV and forces (A, 3) eV/A."""
+        """What a network is to learn above the charges and a two-body energy: energies (n,) eV and forces (A, 3) eV/A."""
+        energies, forces = self.energies - self.charge_energies, self.forces - self.charge_forces
         if baseline is None:
-            return self.energies, self.forces
+            return energies, forces
         factors = coefficients(baseline)
-        return self.energies - self.pair_energies @ factors, self.forces - self.pair_forces @ factors
+        return energies - self.pair_energies @ factors, forces - self.pair_forces @ factors
 
     def _grow(self, new: Sequence[Sample]) -> None:
         structures = [sample.structure for sample in new]
@@ -80,10 +94,21 @@ class Library:
             self.features = np.concatenate([self.features, self.compiled.values(np.arange(before, len(self._places)))])
         if self.compiled is None or self.with_pairs:
             self._take_pairs(structures, places)
+        self._take_charges(structures, places)
         self.kinds = np.concatenate([self.kinds, *places])
         self.energies = np.append(self.energies, [sample.energy for sample in new])
         self.forces = np.concatenate([self.forces, *(sample.forces for sample in new)])
         self.starts = np.append(self.starts, self.starts[-1] + np.cumsum([len(kinds) for kinds in places]))
+
+    def _take_charges(self, structures: Sequence[Structure], places: Sequence[Array]) -> None:
+        """Coulomb energies and forces of structures, zeros without charges."""
+        if self.charges is None:
+            energies, forces = [np.zeros(len(structures))], [np.zeros((len(place), 3)) for place in places]
+        else:
+            found = [coulomb.sums(self.charges, structure, kinds) for structure, kinds in zip(structures, places, strict=True)]
+            energies, forces = [one.energy for one in found], [one.forces[0] for one in found]
+        self.charge_energies = np.concatenate([self.charge_energies, *energies])
+        self.charge_forces = np.concatenate([self.charge_forces, *forces])
 
     def _take_pairs(self, structures: Sequence[Structure], places: Sequence[Array]) -> None:
         """What needs the pairs of structures: a two-body energy, and geometry and features without the compiled kernels."""

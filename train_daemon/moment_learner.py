@@ -23,6 +23,7 @@ from kernels.pool import compiled_pool
 from kernels.potentials import bpnn
 from protocol import checkpoint
 from protocol.settings import Section
+from train_daemon import charges as coulomb
 from train_daemon import walls
 from train_daemon.augmentation import Augmentation
 from train_daemon.committee import mean
@@ -61,6 +62,8 @@ class NetworkSettings(Section):
     committee: int = Field(default=1, ge=1, le=32)  # networks on resampled data, whose mean is the potential
     augmentation: Augmentation | None = None  # displaced copies with energies from the forces
     baseline: Literal["none", "pairs"] = "none"  # pairs: a two-body energy, fitted at the start, lies below the networks
+    charges: coulomb.Charges = "none"  # of the elements, e; their Coulomb energy lies below the networks
+    charge_width_A: float = Field(default=1.0, ge=0.05, le=5)  # of the charges; erf(r / (sqrt(2) width)) / r instead of 1 / r
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,8 @@ class MomentLearner:
         for member in range(self.settings.committee):
             draw = np.random.default_rng([self.seed, member])
             layers = tuple(tuple(_random_layer(draw, a, b) for a, b in pairwise(sizes)) for _ in data.species)
-            networks.append(bpnn.BpnnModel(library.descriptor, layers, self.settings.activation, **norm, baseline=pairs))
+            below: dict[str, Any] = {"baseline": pairs, "charges": library.charges}
+            networks.append(bpnn.BpnnModel(library.descriptor, layers, self.settings.activation, **norm, **below))
         return Model(tuple(networks), len(members), 0)
 
     def fit(self, model: Model, data: TrainingSet, budget: Budget) -> tuple[Model, FitReport]:
@@ -163,10 +167,11 @@ class MomentLearner:
         pairs = None
         if "pairs" in state:
             pairs = of_coefficients(state["pairs"], len(descriptor.species), descriptor.radial_cutoff_A)
+        below: dict[str, Any] = {"baseline": pairs, "charges": coulomb.of_species(self.settings, descriptor.species)}
         networks = []
         for member in _in_order(state["members"]):
             layers = tuple(tuple((layer["w"], layer["b"]) for layer in _in_order(species)) for species in _in_order(member))
-            networks.append(bpnn.BpnnModel(descriptor, layers, self.settings.activation, **norm, baseline=pairs))
+            networks.append(bpnn.BpnnModel(descriptor, layers, self.settings.activation, **norm, **below))
         return Model(tuple(networks), int(state["on"]), int(state["fits"]))
 
     def export(self, model: Model, folder: Path) -> Export:
@@ -176,7 +181,7 @@ class MomentLearner:
     def _pairs(self, library: Library, members: Array) -> Baseline:
         rows, species = library.atoms(members), len(library.descriptor.species)
         columns = library.pair_forces[rows].reshape(3 * len(rows), -1)
-        found = walls.fit(columns, library.forces[rows].ravel(), library.shortest_A)
+        found = walls.fit(columns, library.above(None)[1][rows].ravel(), library.shortest_A)
         return of_coefficients(found, species, library.descriptor.radial_cutoff_A)
 
     def _descriptor(self, species: tuple[int, ...]) -> Chebyshev:
@@ -198,7 +203,8 @@ class MomentLearner:
         if self._library is None:
             descriptor, with_pairs = self._descriptor(data.species), self.settings.baseline == "pairs"
             compiled = compiled_pool(descriptor) if self.device == "cpu" else None
-            self._library = Library(descriptor, with_pairs=with_pairs, compiled=compiled)
+            charges = coulomb.of_species(self.settings, data.species)
+            self._library = Library(descriptor, with_pairs=with_pairs, compiled=compiled, charges=charges)
         return self._library, self._library.add(data.samples)
 
     def _tensor(self, array: Array) -> torch.Tensor:
