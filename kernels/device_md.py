@@ -54,7 +54,12 @@ class DeviceBpnn:
         products: torch.dtype = torch.float32,
         skin_A: float = 0.6,
     ) -> None:
-        """numbers: (N,).  cell: (3, 3) A.  pbc: (3,) bool.  Raises ValueError for species that the model does not know."""
+        """numbers: (N,).  cell: (3, 3) A.  pbc: (3,) bool.
+
+        Raises ValueError for species that the model does not know, and for a model with charges.
+        """
+        if model.charges is not None:
+            raise ValueError("the loops on a device have no Coulomb sums for this model's charges")
         species = kinds(model.descriptor, numbers)
         self.model, self.box, self.geometry, self.skin_A = model, lattice(cell, pbc), geometry, skin_A
         self.plan = triton_gpu.plan_of(model.descriptor, device, products)

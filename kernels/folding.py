@@ -81,4 +81,5 @@ def with_functions(model: BpnnModel, splines: Series) -> KanModel:
         np.asarray(model.reference_eV),
         float(model.energy_scale_eV),
         model.baseline,
+        model.charges,
     )

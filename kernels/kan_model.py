@@ -1,12 +1,13 @@
 """A Kolmogorov-Arnold potential as numbers, and its file.
 
-weights.h5, schema 1 (HDF5, little endian float64 and int64, contiguous, nothing compressed):
+weights.h5, schema 1, or 2 with charges (HDF5, little endian float64 and int64, contiguous, nothing compressed):
 
-    attributes of /      format "renkei-kan", schema 1, digest (sha256 of the content below, in hex)
+    attributes of /      format "renkei-kan", schema, digest (sha256 of the content below, in hex)
                          species (S,) atomic numbers, activation, powers (P,), radial_cutoff_A, angular_cutoff_A,
-                         energy_scale_eV, baseline_cutoff_A (0: no two-body energy)
+                         energy_scale_eV, baseline_cutoff_A (0: no two-body energy), of schema 2 charge_width_A
     radial, angular, bias, reference_eV     as in KanModel
     repulsion, attraction                   (S, S) eV A^12 and eV A^6, of a two-body energy
+    charges                                 (S,) e, of schema 2
     /<place>/            one group per species, named by its place in `species`: "0", "1", ...
         weight1, bias1   (out, in), (out,) of the first layer above the sums; then weight2, ...; the last one has out = 1
 
@@ -25,6 +26,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from kernels import ewald
 from kernels.arrays import Array
 from kernels.baseline import Baseline
 from kernels.network import ACTIVATIONS
@@ -44,7 +46,8 @@ class KanModel:
         D = sum_j f(d_j; R_r) phi(2 d_j / R_r - 1) + sum_{p, j<k} [f(d_j; R_a) f(d_k; R_a)]^p psi(cos jik)
 
     with phi of (s, neighbour species), psi of (s, p, species pair (0,0), (0,1), ..., (1,1), ...), f = (1 + cos(pi d / R)) / 2.
-    Its energy is energy_scale * layers_s(activation(D + bias_s)) + reference_s, and half of its pairs' two-body energies.
+    Its energy is energy_scale * layers_s(activation(D + bias_s)) + reference_s, and half of its pairs' two-body and Coulomb
+    energies.
     The functions are cubic B-splines on -1..1 (kernels/splines.py).
     """
 
@@ -60,6 +63,7 @@ class KanModel:
     reference_eV: Array  # (S,)
     energy_scale_eV: float = 1.0
     baseline: Baseline | None = None
+    charges: ewald.PointCharges | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError if sizes do not fit or a number is not finite."""
@@ -86,6 +90,8 @@ class KanModel:
         _check_layers(self.layers, count, functions)
         if self.baseline is not None:
             _check_baseline(self.baseline, count, self.radial_cutoff_A)
+        if self.charges is not None:
+            ewald.check(self.charges, count)
 
     @property
     def functions(self) -> int:
@@ -136,9 +142,10 @@ def write(folder: Path, model: KanModel) -> None:
 
 def _head(model: KanModel) -> dict[str, Any]:
     """Attributes of the root, without the digest."""
-    return {
+    own = {} if model.charges is None else {"charge_width_A": float(model.charges.width_A)}
+    return own | {
         "format": "renkei-kan",
-        "schema": 1,
+        "schema": 2 if own else 1,
         "species": np.array(model.species, dtype="<i8"),
         "activation": model.activation,
         "powers": np.array(model.powers, dtype="<i8"),
@@ -154,6 +161,8 @@ def _arrays(model: KanModel) -> Iterator[tuple[str, Array]]:
     yield from (("radial", model.radial), ("angular", model.angular), ("bias", model.bias), ("reference_eV", model.reference_eV))
     if model.baseline is not None:
         yield from (("repulsion", model.baseline.repulsion), ("attraction", model.baseline.attraction))
+    if model.charges is not None:
+        yield "charges", model.charges.charges
     for place, stack in enumerate(model.layers):
         for number, (matrix, bias) in enumerate(stack, 1):
             yield from ((f"{place}/weight{number}", matrix), (f"{place}/bias{number}", bias))
@@ -177,8 +186,8 @@ def read(folder: Path) -> KanModel:
 def _parse(file: h5py.File, size: int) -> KanModel:
     """The model in an open file of so many bytes."""
     head = file.attrs
-    if head["format"] != "renkei-kan" or int(head["schema"]) != 1:
-        raise ValueError(f"format {head['format']!r} schema {head['schema']!r}, expected renkei-kan 1")
+    if head["format"] != "renkei-kan" or int(head["schema"]) not in (1, 2):
+        raise ValueError(f"format {head['format']!r} schema {head['schema']!r}, expected renkei-kan 1 or 2")
     species, reach_A = tuple(int(number) for number in head["species"]), float(head["baseline_cutoff_A"])
     layers = []
     for place in range(len(species)):
@@ -188,6 +197,9 @@ def _parse(file: h5py.File, size: int) -> KanModel:
     baseline = None
     if reach_A != 0:
         baseline = Baseline(dataset(file, "repulsion", size), dataset(file, "attraction", size), reach_A)
+    charges = None
+    if int(head["schema"]) == 2:
+        charges = ewald.PointCharges(dataset(file, "charges", size), float(head["charge_width_A"]))
     return KanModel(
         species,
         float(head["radial_cutoff_A"]),
@@ -201,4 +213,5 @@ def _parse(file: h5py.File, size: int) -> KanModel:
         dataset(file, "reference_eV", size),
         float(head["energy_scale_eV"]),
         baseline,
+        charges,
     )

@@ -107,6 +107,12 @@ def _write_aenet(found: Artefact, into: Path, binary: bool) -> None:
     if found.card.format != "bpnn":
         raise BadSetting(f"a potential of the format {found.card.format} has no files of aenet", str(found.folder))
     model = bpnn.read(found.folder)
+    if model.charges is not None:
+        raise BadSetting(
+            "aenet's files cannot express a model with charges",
+            str(found.folder),
+            "train one with --set learner.charges=none, or export --to ase",
+        )
     if model.descriptor.family != "species_weighted":
         raise BadSetting(
             "aenet's files cannot express a species-resolved model",

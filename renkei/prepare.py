@@ -13,6 +13,7 @@ from protocol.settings import Config, load, parse_override, refuse_changes, reso
 from protocol.store import Store
 from renkei.plugins import PLUGINS, is_run_folder
 from sim_daemon.system import read_system
+from train_daemon import charges
 
 SCIENCE, MACHINE = "run.yaml", "machine.yaml"
 DEFAULT_MACHINE = """\
@@ -33,7 +34,7 @@ def run_folder(source: Path, into: Path | None, overrides: Sequence[str]) -> Pat
             raise BadSetting("--into is for a YAML file; a run folder is named by itself", str(into))
         return _changed_folder(source, overrides)
     config = load(source, PLUGINS, overrides)
-    read_system(config)
+    _check_system(config)
     run = into if into is not None else Path("runs") / source.stem
     if is_run_folder(run):
         refuse_changes(resolved(load(run, PLUGINS)), config)
@@ -106,9 +107,15 @@ def _body(lines: Sequence[str], data: dict[str, object]) -> str:
     return text if good else yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
 
+def _check_system(config: Config) -> None:
+    """What neither daemon would see before labels have been paid for."""
+    system = read_system(config)
+    charges.check(config.science.learner, system.numbers, system.structure.pbc)
+
+
 def _changed_folder(run: Path, overrides: Sequence[str]) -> Path:
     config = load(run, PLUGINS, overrides)
-    read_system(config)
+    _check_system(config)
     _refuse_changed_history(run, run, overrides, config)
     if overrides:
         machine = (run / MACHINE).read_text("utf-8") if (run / MACHINE).is_file() else DEFAULT_MACHINE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,14 +13,26 @@ from kernels.baseline import Baseline, coefficients, columns, pair_number
 from kernels.descriptors import products
 from kernels.descriptors.base import Chebyshev, kinds
 from kernels.descriptors.numba_cpu import values
+from kernels.ewald import PointCharges
 from kernels.neighbors.numba_cpu import pairs
 from kernels.pool import Pool, compiled_pool
 from protocol.records import Structure
+from train_daemon import charges as coulomb
 from train_daemon.dataset import Sample
 from train_daemon.learners.base import LearnerContext
 from train_daemon.scratch import ScratchArray, no_room
 
 CHUNK_ATOMS = 20_000  # that are taken in together: what is not on scratch yet stays small
+
+
+class Below(NamedTuple):
+    """What lies below the networks."""
+
+    with_pairs: bool = False  # keep what `Library.above` needs for a two-body energy
+    charges: PointCharges | None = None  # of all species; their energies and forces are taken off the labels
+
+
+NOTHING_BELOW = Below()
 
 
 class Library:
@@ -33,22 +46,20 @@ class Library:
         self,
         descriptor: Chebyshev,
         dtype: type = np.float32,
-        with_pairs: bool = False,
+        below: Below = NOTHING_BELOW,
         compiled: Pool | None = None,
         with_triplets: bool = True,
         scratch: Path | None = None,
     ) -> None:
-        """with_pairs: keep what `above` needs for a two-body energy.  with_triplets: those of `pool`.
-
-        scratch: a local folder; None: that of temporary files.
-        """
-        self.descriptor, self.dtype, self.with_pairs, self.compiled = descriptor, dtype, with_pairs, compiled
+        """with_triplets: those of `pool`.  scratch: a local folder; None: that of temporary files."""
+        self.descriptor, self.dtype, self.compiled = descriptor, dtype, compiled
+        self.with_pairs, self.charges = below
         self.with_triplets = with_triplets
         self.spots = products.layout(descriptor)
         self.pool: products.Geometry | None = None
         self.kinds = np.zeros(0, dtype=np.int64)  # (A,) place of each atom's species
-        self.energies = np.zeros(0)  # (n,) eV
-        self.forces = np.zeros((0, 3))  # (A, 3) eV/A
+        self.energies = np.zeros(0)  # (n,) eV, above the charges
+        self.forces = np.zeros((0, 3))  # (A, 3) eV/A, above the charges
         self.starts = np.zeros(1, dtype=np.int64)  # (n + 1,) first atom of each structure
         species = len(descriptor.species)
         pair_count = species * (species + 1) // 2
@@ -83,8 +94,9 @@ class Library:
             for chunk in _chunks(places):
                 self._take([sample.structure for sample in new[chunk]], places[chunk])
             self.kinds = np.concatenate([self.kinds, *places])
-            self.energies = np.append(self.energies, [sample.energy for sample in new])
-            self.forces = np.concatenate([self.forces, *(sample.forces for sample in new)])
+            labels = [self._above_charges(sample, place) for sample, place in zip(new, places, strict=True)]
+            self.energies = np.append(self.energies, [energy for energy, _ in labels])
+            self.forces = np.concatenate([self.forces, *(forces for _, forces in labels)])
             self.starts = np.append(self.starts, self.starts[-1] + np.cumsum([len(place) for place in places]))
             for sample in new:
                 self._places[sample.key] = len(self._places)
@@ -104,7 +116,7 @@ class Library:
         return np.flatnonzero(np.repeat(chosen, np.diff(self.starts)))
 
     def above(self, baseline: Baseline | None) -> tuple[Array, Array]:
-        """What a network is to learn above a two-body energy: energies (n,) eV and forces (A, 3) eV/A."""
+        """What a network is to learn above the charges and a two-body energy: energies (n,) eV and forces (A, 3) eV/A."""
         if baseline is None:
             return self.energies, self.forces
         factors = coefficients(baseline)
@@ -144,6 +156,13 @@ class Library:
             self._seen.add(new)
         self._features.append(features - self.shifts[kind])
 
+    def _above_charges(self, sample: Sample, place: Array) -> tuple[float, Array]:
+        """Energy and forces without those of the charges.  place: (N,) of the atoms' species."""
+        if self.charges is None:
+            return sample.energy, sample.forces
+        found = coulomb.sums(self.charges, sample.structure, place)
+        return sample.energy - float(found.energy[0]), sample.forces - found.forces[0]
+
     def _take_pairs(self, structures: Sequence[Structure], places: Sequence[Array]) -> None:
         """What a two-body energy needs."""
         count, cutoff = len(self.descriptor.species), self.descriptor.radial_cutoff_A
@@ -177,17 +196,17 @@ class Library:
         return np.concatenate(features)
 
 
-def library_of(descriptor: Chebyshev, with_pairs: bool, context: LearnerContext, device: str) -> Library:
+def library_of(descriptor: Chebyshev, below: Below, context: LearnerContext, device: str) -> Library:
     """An empty library for products on a device."""
     if device == "cpu":
         try:
             compiled = compiled_pool(descriptor, folder=context.scratch)
         except OSError as error:
             raise no_room(error, context.scratch) from error
-        return Library(descriptor, with_pairs=with_pairs, compiled=compiled, scratch=context.scratch)
+        return Library(descriptor, below=below, compiled=compiled, scratch=context.scratch)
     from train_daemon.blocks import in_triton
 
-    return Library(descriptor, with_pairs=with_pairs, with_triplets=not in_triton(device), scratch=context.scratch)
+    return Library(descriptor, below=below, with_triplets=not in_triton(device), scratch=context.scratch)
 
 
 def _chunks(places: Sequence[Array]) -> Iterator[slice]:

@@ -21,12 +21,13 @@ from kernels.descriptors.base import Chebyshev
 from kernels.potentials import bpnn
 from protocol import checkpoint
 from protocol.settings import Section
+from train_daemon import charges as coulomb
 from train_daemon import walls
 from train_daemon.augmentation import Augmentation
 from train_daemon.committee import mean
 from train_daemon.dataset import TrainingSet
 from train_daemon.learners.base import Budget, Export, FitReport, LearnerContext
-from train_daemon.library import Library, library_of
+from train_daemon.library import Below, Library, library_of
 from train_daemon.losses import AlphaMix, AnyLoss
 from train_daemon.normalisation import normalisation, remapped
 from train_daemon.sides import Sides, divided
@@ -58,6 +59,8 @@ class NetworkSettings(Section):
     committee: int = Field(default=1, ge=1, le=32)  # networks on resampled data, whose mean is the potential
     augmentation: Augmentation | None = None  # displaced copies with energies from the forces
     baseline: Literal["none", "pairs"] = "none"  # pairs: a two-body energy, fitted at the start, lies below the networks
+    charges: coulomb.Charges = "none"  # of the elements, e; their Coulomb energy lies below the networks
+    charge_width_A: float = Field(default=1.0, ge=0.05, le=5)  # of the charges; erf(r / (sqrt(2) width)) / r instead of 1 / r
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,8 @@ class MomentLearner:
         for member in range(self.settings.committee):
             draw = np.random.default_rng([self.context.seed, member])
             layers = _random_layers(draw, sizes, len(data.species), self._shared)
-            networks.append(bpnn.BpnnModel(library.descriptor, layers, self.settings.activation, **norm, baseline=pairs))
+            below: dict[str, Any] = {"baseline": pairs, "charges": library.charges}
+            networks.append(bpnn.BpnnModel(library.descriptor, layers, self.settings.activation, **norm, **below))
         return Model(tuple(networks), len(members), 0)
 
     def fit(self, model: Model, data: TrainingSet, budget: Budget) -> tuple[Model, FitReport]:
@@ -164,10 +168,11 @@ class MomentLearner:
         pairs = None
         if "pairs" in state:
             pairs = of_coefficients(state["pairs"], len(descriptor.species), descriptor.radial_cutoff_A)
+        below: dict[str, Any] = {"baseline": pairs, "charges": coulomb.of_species(self.settings, descriptor.species)}
         networks = []
         for member in _in_order(state["members"]):
             layers = tuple(tuple((layer["w"], layer["b"]) for layer in _in_order(species)) for species in _in_order(member))
-            networks.append(bpnn.BpnnModel(descriptor, layers, self.settings.activation, **norm, baseline=pairs))
+            networks.append(bpnn.BpnnModel(descriptor, layers, self.settings.activation, **norm, **below))
         return Model(tuple(networks), int(state["on"]), int(state["fits"]))
 
     def export(self, model: Model, folder: Path) -> Export:
@@ -202,9 +207,9 @@ class MomentLearner:
     def _kept(self, data: TrainingSet) -> tuple[Library, Array]:
         """The library with everything of `data` in it, and the places."""
         if self._library is None:
-            self._library = library_of(
-                self._descriptor(data.species), self.settings.baseline == "pairs", self.context, self.device
-            )
+            charges = coulomb.of_species(self.settings, data.species)
+            below = Below(self.settings.baseline == "pairs", charges)
+            self._library = library_of(self._descriptor(data.species), below, self.context, self.device)
         return self._library, self._library.add(data.samples)
 
 

@@ -81,6 +81,8 @@ def write(folder: Path, model: BpnnModel, binary: bool = False) -> None:
         raise ValueError(
             f"aenet's files have species_weighted descriptors with powers (1,) alone; this model is {d.family} with {d.powers}"
         )
+    if model.charges is not None:
+        raise ValueError("aenet's files have no place for the charges below this model's networks")
     if model.baseline is not None:
         raise ValueError("aenet's files have no place for the two-body energy below this model's networks")
     strangers = [number for number in d.species if not 0 < number < len(chemical_symbols)]

@@ -1,11 +1,13 @@
 """Behler-Parrinello networks on Chebyshev descriptors (format "bpnn").
 
 energy = sum over atoms of energy_scale * network_s((features - mean_s) * scale_s) + reference_s, with s the atom's species,
-and the two-body energy of kernels/baseline.py if there is one. All layers but the last have the activation.
+and, if there are any, the two-body energy of kernels/baseline.py and that of the charges of kernels/ewald.py. All layers but the
+last have the activation.
 
-weights.h5, schema 1, or 2 with a two-body energy (HDF5, little endian float64 and int64, contiguous, nothing compressed):
+weights.h5, schema 1, 2 with a two-body energy, or 3 with charges (HDF5, little endian float64 and int64, contiguous, nothing
+compressed):
 
-    attributes of /      format "renkei-bpnn", schema 1, digest (sha256 of the content below, in hex)
+    attributes of /      format "renkei-bpnn", schema, digest (sha256 of the content below, in hex)
                          species (S,) atomic numbers in the descriptor's order, family, activation, powers (P,),
                          radial_order, radial_cutoff_A, angular_order, angular_cutoff_A, energy_scale_eV
     /<place>/            one group per species, named by its place in `species`: "0", "1", ...
@@ -13,6 +15,7 @@ weights.h5, schema 1, or 2 with a two-body energy (HDF5, little endian float64 a
         mean, scale      (F,) features enter as (feature - mean) * scale; scale 0 switches a feature off
         weight0, bias0   (out, in), (out,) of the first layer; then weight1, bias1, ...; the last one has out = 1
     /pairs/              the two-body energy: repulsion (S, S) eV A^12, attraction (S, S) eV A^6; attribute cutoff_A
+    /charges/            charges (S,) e; attribute width_A
 
 The order of the features is that of kernels/descriptors/base.py. The same model always gives the same bytes.
 """
@@ -28,6 +31,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from kernels import ewald
 from kernels.arrays import Array
 from kernels.baseline import Baseline, push_pairs, scaled
 from kernels.descriptors.base import Chebyshev, kinds
@@ -60,6 +64,7 @@ class BpnnModel:
     reference_eV: Array  # (S,)
     energy_scale_eV: float = 1.0
     baseline: Baseline | None = None
+    charges: ewald.PointCharges | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError if sizes do not fit or a number is not finite."""
@@ -82,6 +87,8 @@ class BpnnModel:
                 raise ValueError(f"the last layer has {width} outputs, expected 1")
         if self.baseline is not None:
             _check_baseline(self.baseline, species, self.descriptor.radial_cutoff_A)
+        if self.charges is not None:
+            ewald.check(self.charges, species)
 
 
 def _check(array: Array, shape: tuple[int, ...], name: str) -> None:
@@ -116,7 +123,7 @@ class Bpnn:
         """Lay the parameters out for the kernels."""
         model = self.model
         object.__setattr__(self, "species", model.descriptor.species)
-        object.__setattr__(self, "cutoff", model.descriptor.radial_cutoff_A)
+        object.__setattr__(self, "cutoff", 0.0 if model.charges else model.descriptor.radial_cutoff_A)
         object.__setattr__(self, "_networks", networks(model.layers, model.activation, model.mean, model.scale))
         object.__setattr__(self, "_baseline", model.baseline and scaled(model.baseline, 1 / model.energy_scale_eV))
         object.__setattr__(self, "_loops", in_compiled_kernels(model.descriptor, self._networks, self._baseline))
@@ -139,7 +146,7 @@ class Bpnn:
         scale = float(self.model.energy_scale_eV)
         energy = scale * raw + float(np.sum(np.asarray(self.model.reference_eV)[species]))
         stress = -scale * virial / abs(np.linalg.det(cell)) if np.all(pbc) else None
-        return Evaluation(energy, scale * forces, stress)
+        return ewald.added(Evaluation(energy, scale * forces, stress), self.model.charges, positions, species, cell, pbc)
 
 
 def in_compiled_kernels(descriptor: Chebyshev, net: Networks, baseline: Baseline | None) -> Loops | None:
@@ -198,6 +205,10 @@ def write(folder: Path, model: BpnnModel) -> None:
             pairs.attrs["cutoff_A"] = float(model.baseline.cutoff_A)
             for name, matrix in _pair_arrays(model.baseline).items():
                 pairs.create_dataset(name, data=np.asarray(matrix, dtype="<f8"), track_times=False)
+        if model.charges is not None:
+            group = file.create_group("charges")
+            group.attrs["width_A"] = float(model.charges.width_A)
+            group.create_dataset("charges", data=np.asarray(model.charges.charges, dtype="<f8"), track_times=False)
         for place, stack in enumerate(model.layers):
             group = file.create_group(str(place))
             group.attrs["reference_eV"] = float(model.reference_eV[place])
@@ -212,7 +223,7 @@ def _head(model: BpnnModel) -> dict[str, Any]:
     d = model.descriptor
     return {
         "format": "renkei-bpnn",
-        "schema": 1 if model.baseline is None else 2,
+        "schema": 3 if model.charges else 2 if model.baseline else 1,
         "species": np.array(d.species, dtype="<i8"),
         "family": d.family,
         "activation": model.activation,
@@ -247,6 +258,9 @@ def _digest(model: BpnnModel) -> str:
         total.update(f"pairs:{float(model.baseline.cutoff_A)!r};".encode())
         for name, array in _pair_arrays(model.baseline).items():
             total.update(f"{name}{np.shape(array)};".encode() + np.ascontiguousarray(array, dtype="<f8").tobytes())
+    if model.charges is not None:
+        array = np.ascontiguousarray(model.charges.charges, dtype="<f8")
+        total.update(f"charges:{float(model.charges.width_A)!r};{array.shape};".encode() + array.tobytes())
     for place, stack in enumerate(model.layers):
         total.update(f"{place}:{float(model.reference_eV[place])!r};".encode())
         for name, array in _arrays(model.mean[place], model.scale[place], stack).items():
@@ -262,10 +276,13 @@ def read(folder: Path) -> BpnnModel:
 def _parse(file: h5py.File, size: int) -> BpnnModel:
     """The model in an open file of so many bytes."""
     head = file.attrs
-    if head["format"] != "renkei-bpnn" or int(head["schema"]) not in (1, 2):
-        raise ValueError(f"format {head['format']!r} schema {head['schema']!r}, expected renkei-bpnn 1 or 2")
-    baseline = None
-    if int(head["schema"]) == 2:
+    if head["format"] != "renkei-bpnn" or int(head["schema"]) not in (1, 2, 3):
+        raise ValueError(f"format {head['format']!r} schema {head['schema']!r}, expected renkei-bpnn 1, 2 or 3")
+    baseline = charges = None
+    if int(head["schema"]) == 3:
+        group = file["charges"]
+        charges = ewald.PointCharges(dataset(group, "charges", size), float(group.attrs["width_A"]))
+    if int(head["schema"]) == 2 or "pairs" in file:
         pairs = file["pairs"]
         repulsion, attraction = (dataset(pairs, name, size) for name in ("repulsion", "attraction"))
         baseline = Baseline(repulsion, attraction, float(pairs.attrs["cutoff_A"]))
@@ -293,4 +310,5 @@ def _parse(file: h5py.File, size: int) -> BpnnModel:
         np.array([float(group.attrs["reference_eV"]) for group in groups]),
         float(head["energy_scale_eV"]),
         baseline,
+        charges,
     )

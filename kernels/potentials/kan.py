@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kernels import ewald
 from kernels.arrays import Array
 from kernels.baseline import Baseline, push_pairs, scaled
 from kernels.chebyshev import BLOCK
@@ -61,7 +62,7 @@ class Kan:
         walls = NO_PAIRS if model.baseline is None else scaled(model.baseline, 1 / model.energy_scale_eV)
         functions = Functions(*(np.array(part, np.float64, order="C") for part in (model.radial, model.angular)))
         object.__setattr__(self, "species", model.species)
-        object.__setattr__(self, "cutoff", model.radial_cutoff_A)
+        object.__setattr__(self, "cutoff", 0.0 if model.charges else model.radial_cutoff_A)
         object.__setattr__(self, "_surroundings", Chebyshev(model.species, "species_resolved", 0, *cuts, model.powers))
         object.__setattr__(self, "_networks", networks(layers, model.activation, 0 * ones, ones))
         object.__setattr__(self, "_baseline", walls)
@@ -81,7 +82,7 @@ class Kan:
         scale = float(self.model.energy_scale_eV)
         energy = scale * raw + float(np.sum(np.asarray(self.model.reference_eV)[species]))
         stress = -scale * virial / abs(np.linalg.det(cell)) if np.all(pbc) else None
-        return Evaluation(energy, scale * forces, stress)
+        return ewald.added(Evaluation(energy, scale * forces, stress), self.model.charges, positions, species, cell, pbc)
 
 
 @entry

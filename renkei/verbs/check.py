@@ -16,6 +16,7 @@ from protocol.settings import Config, load
 from renkei.plugins import PLUGINS
 from sim_daemon.engines import base as engines
 from sim_daemon.system import System, read_system
+from train_daemon import charges
 
 
 def check(
@@ -26,6 +27,7 @@ def check(
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numerical libraries load: as in the simulator
     config = load(source, PLUGINS)
     system = read_system(config)
+    charges.check(config.science.learner, system.numbers, system.structure.pbc)
     rows = _science_rows(config, system)
     if not no_engine:
         label, seconds = one_call(config, system)

@@ -1,6 +1,7 @@
 """Dynamics on a device, in Triton's interpreter where there is no GPU: energies and forces of the CPU, and what the skin does."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from kernels.baseline import Baseline
 from kernels.descriptors.base import Chebyshev
+from kernels.ewald import PointCharges
 from kernels.potentials.bpnn import Bpnn, BpnnModel
 
 pytestmark = pytest.mark.needs_triton
@@ -120,3 +122,11 @@ def test_a_graph_takes_the_same_steps():
     plain.run(40)
     graph.run(40)
     assert torch.equal(plain.positions, graph.positions)
+
+
+def test_charges_are_refused():
+    from kernels.device_md import DeviceBpnn
+
+    charged = replace(model(), charges=PointCharges(np.array([0.4, -0.8]), 1.0))
+    with pytest.raises(ValueError, match="no Coulomb sums"):
+        DeviceBpnn(charged, NUMBERS, CELL, PBC, DEVICE)

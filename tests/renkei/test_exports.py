@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from kernels.descriptors.base import Chebyshev
+from kernels.ewald import PointCharges
 from kernels.potentials import bpnn
 from protocol import weights
 from protocol.errors import BadSetting
@@ -60,6 +61,19 @@ def test_a_species_resolved_model_is_refused_in_a_sentence(trained, tmp_path):
         with pytest.raises(BadSetting, match="cannot express a species-resolved model; train one with --set"):
             kind(trained, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_with_charges_is_refused_in_a_sentence(weighted, tmp_path):
+    bpnn.write(weighted, replace(bpnn.read(weighted), charges=PointCharges(np.array([0.4, -0.8]), 1.0)))
+    card = weights.read_card(weighted)
+    (weighted / "card.json").unlink()
+    weights.write_card(weighted, replace(card, files=weights.digests(weighted)))
+    (tmp_path / "out").mkdir()
+    for kind in (exports.aenet, exports.lammps):
+        with pytest.raises(BadSetting, match=r"cannot express a model with charges; train one with --set learner\.charges=none"):
+            kind(weighted, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+    assert exports.ase(weighted, tmp_path / "out") == ["potential/", "README.md"]
 
 
 def test_an_installation_without_the_writer_says_so(weighted, tmp_path, monkeypatch):

@@ -125,3 +125,13 @@ def test_control_files(tmp_path):
     (tmp_path / "control" / "NOTE").write_text("mine")
     prepare.clear_controls(tmp_path)
     assert [path.name for path in (tmp_path / "control").iterdir()] == ["NOTE"]
+
+
+def test_charges_that_do_not_suit_the_structure_are_refused_before_anything_is_written(yaml_file, tmp_path):
+    with pytest.raises(BadSetting, match=r"learner\.charges: H has no charge"):
+        prepare.run_folder(yaml_file, tmp_path / "run", ["learner.name=kan", "learner.charges={O: -0.8}"])
+    assert not (tmp_path / "run").exists()
+    run = prepare.run_folder(yaml_file, tmp_path / "run", ["learner.name=kan", "learner.charges={O: -0.8, H: 0.4}"])
+    assert load(run, PLUGINS).science.learner.charges == {"O": -0.8, "H": 0.4}
+    with pytest.raises(BadSetting, match="there is no Na in what is learned"):
+        prepare.run_folder(run, None, ["learner.charges={O: -0.8, H: 0.4, Na: 1}"])

@@ -8,7 +8,7 @@ from kernels.descriptors.numba_cpu import values
 from protocol.errors import EnvironmentFailed
 from train_daemon import library as library_file
 from train_daemon.learners.base import LearnerContext
-from train_daemon.library import Library, library_of
+from train_daemon.library import Below, Library, library_of
 
 DESCRIPTOR = Chebyshev((1, 8), "species_resolved", 4, 5.0, 3, 4.0)
 
@@ -62,4 +62,4 @@ def test_moments_are_those_of_all_features_at_once(make_training_set, monkeypatc
 def test_scratch_that_takes_no_file_is_named(tmp_path):
     for device in ("cpu", "cuda"):
         with pytest.raises(EnvironmentFailed, match=r"absent.*set trainer\.scratch to another folder"):
-            library_of(DESCRIPTOR, False, LearnerContext(device, 1, 0, tmp_path / "absent"), device)
+            library_of(DESCRIPTOR, Below(), LearnerContext(device, 1, 0, tmp_path / "absent"), device)

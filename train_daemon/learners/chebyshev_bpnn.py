@@ -65,8 +65,10 @@ class BpnnLearner(MomentLearner):
             "committee": self.settings.committee,
             "activation": self.settings.activation,
             "baseline": self.settings.baseline,
+            "charges": self.settings.charges,
+            "charge_width_A": self.settings.charge_width_A,
         }
-        return Export("bpnn", d.species, d.radial_cutoff_A, architecture)
+        return Export("bpnn", d.species, 0.0 if model.network.charges else d.radial_cutoff_A, architecture)
 
     def _descriptor(self, species: tuple[int, ...]) -> Chebyshev:
         s = self.settings

@@ -74,8 +74,11 @@ class KanLearner(MomentLearner):
             "committee": s.committee,
             "activation": s.activation,
             "baseline": s.baseline,
+            "charges": s.charges,
+            "charge_width_A": s.charge_width_A,
         }
-        return Export("kan", network.descriptor.species, network.descriptor.radial_cutoff_A, architecture)
+        d = network.descriptor
+        return Export("kan", d.species, 0.0 if network.charges else d.radial_cutoff_A, architecture)
 
     def _descriptor(self, species: tuple[int, ...]) -> Chebyshev:
         s = self.settings

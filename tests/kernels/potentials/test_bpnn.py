@@ -237,7 +237,7 @@ def compressed(file):
         (lambda file: file["1"].attrs.modify("reference_eV", 5.0), "digest"),
         (lambda file: file.attrs.modify("activation", "sigmoid"), "digest"),
         (lambda file: file["1/bias0"].write_direct(np.full(7, np.nan)), "not finite"),
-        (lambda file: file.attrs.modify("schema", 3), "schema"),
+        (lambda file: file.attrs.modify("schema", 4), "schema"),
         (lambda file: file.attrs.modify("radial_order", 5), "shape"),
         (lambda file: file.attrs.modify("activation", "relu"), "activation"),
         (lambda file: file.attrs.__delitem__("family"), "family"),

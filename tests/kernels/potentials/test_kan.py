@@ -198,7 +198,7 @@ def compressed(file):
         (lambda file: file.attrs.modify("baseline_cutoff_A", 0.0), "digest"),
         (lambda file: file["0/bias1"].write_direct(np.full(4, np.nan)), "not finite"),
         (lambda file: file.attrs.modify("format", "renkei-bpnn"), "format"),
-        (lambda file: file.attrs.modify("schema", 2), "schema"),
+        (lambda file: file.attrs.modify("schema", 3), "schema"),
         (lambda file: file.attrs.create("powers", np.array([1, 3])), "shape"),
         (lambda file: file.attrs.modify("powers", np.array([0])), "powers"),
         (lambda file: file.attrs.modify("activation", "relu"), "activation"),
