@@ -33,7 +33,7 @@ def mode_matrix(beads: int) -> Array:
 
 
 class FreeStep(NamedTuple):
-    """Coefficients of the exact free motion over one time step, (P, N, 1) each."""
+    """Coefficients of the exact free motion over one time step, (P, N, 3) each: products with whole arrays are the fast ones."""
 
     cosine: Array
     momentum_to_position: Array
@@ -66,7 +66,7 @@ class RingPolymer:
         stiffness = self.mode_masses * self.frequencies
         moving = self.frequencies > 0
         drift = np.where(moving, np.sin(phase) / np.where(moving, stiffness, 1.0), timestep_fs / self.mode_masses)
-        return FreeStep(np.cos(phase)[..., None], drift[..., None], (stiffness * np.sin(phase))[..., None])
+        return FreeStep(*(np.stack([part] * 3, axis=-1) for part in (np.cos(phase), drift, stiffness * np.sin(phase))))
 
     def heated(self, factor: float) -> RingPolymer:
         """The same ring at `factor` times the temperature."""

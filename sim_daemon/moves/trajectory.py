@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kernels.arrays import Array
-from kernels.ring_polymer import RingPolymer
+from kernels.ring_polymer import FreeStep, RingPolymer
 
 # (walkers (A,), positions (A, P, N, 3) A) -> energies (A, P) eV, forces (A, P, N, 3) eV/A
 Forces = Callable[[Array, Array], tuple[Array, Array]]
@@ -39,9 +39,18 @@ def draw_steps(generator: np.random.Generator, timestep_fs: float, trajectory_fs
 
 def sane(energies: Array, forces: Array) -> Array:
     """(W,) bool: every bead's numbers are finite and no force is absurd."""
-    finite = np.isfinite(energies).all(axis=1) & np.isfinite(forces).all(axis=(1, 2, 3))
     with np.errstate(invalid="ignore"):
-        return finite & (np.abs(forces).max(axis=(1, 2, 3)) < ABSURD_FORCE_EV_PER_A)
+        largest = np.abs(forces).reshape(len(forces), -1).max(axis=1)  # not a number where one is not
+        return np.isfinite(energies).all(axis=1) & (largest < ABSURD_FORCE_EV_PER_A)
+
+
+def _fly(free: FreeStep, modes: Array, momenta: Array) -> None:
+    """Free motion of one ring, in place; (P, N, 3) A and eV fs/A."""
+    drift, pull = momenta * free.momentum_to_position, modes * free.position_to_momentum
+    momenta *= free.cosine
+    momenta -= pull
+    modes *= free.cosine
+    modes += drift
 
 
 def integrate(
@@ -60,22 +69,25 @@ def integrate(
     free = ring.free_step(timestep_fs)
     positions, momenta = start.positions.copy(), start.momenta.copy()
     energies, gradient, trapped = start.energies.copy(), start.forces.copy(), start.trapped.copy()
-    modes = np.array([ring.to_modes(x) for x in positions])
-    kick = 0.5 * timestep_fs / ring.beads
+    half = 0.5 * timestep_fs / ring.beads
+    modes, kicks = np.array([ring.to_modes(x) for x in positions]), np.zeros_like(momenta)
+    for w in np.flatnonzero(~trapped):
+        kicks[w] = half * ring.to_modes(gradient[w])
     for k in range(1, int(steps.max(initial=0)) + 1):
         moving = np.flatnonzero((steps >= k) & ~trapped)
         if not len(moving):
             break
         for w in moving:
-            p = momenta[w] + kick * ring.to_modes(gradient[w])
-            momenta[w] = p * free.cosine - modes[w] * free.position_to_momentum
-            modes[w] = modes[w] * free.cosine + p * free.momentum_to_position
+            momenta[w] += kicks[w]
+            _fly(free, modes[w], momenta[w])
             positions[w] = ring.to_beads(modes[w])
-        energies[moving], gradient[moving] = forces(moving, positions[moving])
-        good = sane(energies[moving], gradient[moving])
+        found = forces(moving, positions[moving])
+        energies[moving], gradient[moving] = found
+        good = sane(*found)
         trapped[moving[~good]] = True
         for w in moving[good]:
-            momenta[w] += kick * ring.to_modes(gradient[w])
+            kicks[w] = half * ring.to_modes(gradient[w])  # the first one of the next step too
+            momenta[w] += kicks[w]
         if watch:
             watch(k, moving[good], Trajectory(positions, momenta, energies, gradient, trapped))
     return Trajectory(positions, momenta, energies, gradient, trapped)
