@@ -17,14 +17,13 @@ from train_daemon.autograd import AutogradStep, validation_loss
 from train_daemon.blocks import Layers
 from train_daemon.direct import DirectStep
 from train_daemon.exported import Exported
-from train_daemon.group import Group
+from train_daemon.group import ALONE, Group
 from train_daemon.learners.base import Budget, FitReport
 from train_daemon.losses import Sums
 from train_daemon.polish import chunks, polish
 from train_daemon.recipe import Recipe, Table, cosine_rate
 from train_daemon.step import Engine, differentiate
 
-ALONE = Group()
 ROW_STEPS = 100  # epochs shorter than this share a row of the journal
 
 
@@ -66,7 +65,7 @@ class _Fit:
         self.layers, self.flat, self.table, self.recipe, self.budget = layers, flat, table, recipe, budget
         self.group = group
         self.engine = _engine(layers, flat, table, recipe)
-        self.project = partial(tie, layers=layers) if recipe.shared else _as_it_is
+        self.project = partial(tie, layers=layers) if recipe.shared else None
         self.exported = Exported(flat, recipe.ema)
         self.run = _Run(table.energy_scale, budget, lambda: arrays(shaped(self.exported.weights(), layers)))
         self.step = self.epochs = 0
@@ -94,7 +93,7 @@ class _Fit:
 
     def differentiate(self, chosen: Array, share: float) -> Sums:
         """The parameters' gradients.  chosen: (B,).  share: the learning rate's part of its value at the start."""
-        return differentiate(self.engine, self.recipe.loss, self.group, self.project, chosen, share)
+        return differentiate(self.engine, self.recipe.loss, chosen, share, self.group, self.project)
 
     def polish(self) -> None:
         """L-BFGS on all structures; undone if the validation side likes it no better."""
@@ -143,10 +142,6 @@ def tie(gradient: torch.Tensor, layers: Sequence[Layers]) -> None:
         if number not in (1, len(parts) - 1):
             columns.copy_(columns.mean(0, keepdim=True).expand_as(columns))
         at += part.numel()
-
-
-def _as_it_is(gradient: torch.Tensor) -> None:
-    """Any gradient will do."""
 
 
 def _engine(layers: Sequence[Layers], flat: torch.Tensor, table: Table, recipe: Recipe) -> Engine:

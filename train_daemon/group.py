@@ -72,6 +72,9 @@ class Group:
         return word[0]
 
 
+ALONE = Group()
+
+
 def join() -> Group:
     """The group that torchrun has made this process part of, by its environment; one process alone without it."""
     size = int(os.environ.get("WORLD_SIZE", "1"))

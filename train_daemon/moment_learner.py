@@ -125,7 +125,8 @@ class MomentLearner:
 
     def _fit_member(self, member: int, model: Model, sides: Sides, budget: Budget) -> tuple[Layers, FitReport]:
         """Train one network of the committee."""
-        from train_daemon.fit import ALONE, arrays, fit
+        from train_daemon.fit import arrays, fit
+        from train_daemon.group import ALONE
         from train_daemon.tables import table_of, tensor
 
         library = self._library

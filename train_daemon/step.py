@@ -9,7 +9,7 @@ import torch
 
 from kernels.arrays import Array
 from train_daemon import losses
-from train_daemon.group import Group
+from train_daemon.group import ALONE, Group
 from train_daemon.losses import Labels, Loss, Numbers, Residuals, Sums
 
 
@@ -36,11 +36,16 @@ class Engine(Protocol):
 
 
 def differentiate(
-    engine: Engine, loss: Loss, group: Group, project: Callable[[torch.Tensor], None], chosen: Array, share: float
+    engine: Engine,
+    loss: Loss,
+    chosen: Array,
+    share: float,
+    group: Group = ALONE,
+    project: Callable[[torch.Tensor], None] | None = None,
 ) -> Sums:
     """Leave the gradient of a minibatch's loss in `engine.gradient`, the same on all processes of the group.
 
-    project: makes the gradient one that the parameters may follow.  chosen: (B,).  share: the learning rate's part of its start.
+    chosen: (B,).  share: the learning rate's part of its start.  project: makes the gradient one that the parameters may follow.
     """
     mine = group.part(len(chosen))
     found = engine.forward(chosen[mine]) if mine.start < mine.stop else None
@@ -52,5 +57,6 @@ def differentiate(
     else:
         engine.backward(slopes.by_energy[mine], slopes.by_square[mine])
     group.add(engine.gradient)
-    project(engine.gradient)
+    if project is not None:
+        project(engine.gradient)
     return losses.sums(every, slopes)
