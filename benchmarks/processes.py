@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -18,12 +19,37 @@ def alone(measure: Callable[..., Any], *given: Any) -> Any:
         return pool.submit(measure, *given).result()
 
 
-def memory_MiB(peak: bool = True) -> float:
-    """The most memory that this process has held, or what it holds now; Linux.
+def memory_MiB(key: str = "VmHWM") -> float:
+    """A figure of this process's memory in /proc/self/status; Linux.
 
-    Read from /proc: ru_maxrss of a new process begins with what its parent held when it started it.
+    VmHWM: the most it has held (ru_maxrss of a new process begins with what its parent held when it started it); VmRSS: what it
+    holds; RssAnon: of that, what has no file behind it, so cannot be given back; RssFile: pages of files.
     """
-    key = "VmHWM" if peak else "VmRSS"
     found = re.search(rf"^{key}:\s*(\d+) kB", Path("/proc/self/status").read_text("ascii"), re.MULTILINE)
     assert found is not None, "needs Linux"
     return int(found[1]) / 1024
+
+
+class Watch:
+    """The largest RssAnon while it is open, by looking often."""
+
+    LOOK_S = 0.005
+
+    def __init__(self) -> None:
+        self.most_MiB = memory_MiB("RssAnon")
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> Watch:
+        """Begin."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End."""
+        self._done.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._done.wait(self.LOOK_S):
+            self.most_MiB = max(self.most_MiB, memory_MiB("RssAnon"))

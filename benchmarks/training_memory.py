@@ -1,9 +1,10 @@
 """Memory and time of the trainer against the number of frames: python -m benchmarks.training_memory [--quick] [--frames N ...].
 
 Quartz, 216 atoms, periodic, displaced at random; the default learner, energies and forces, one core. The labels are random
-numbers: they cost what real ones cost. For each number of frames, in a process of its own: peak memory of a fit above imports and
-compiled loops, the frames themselves included; seconds of taking the frames in; seconds of an epoch. Then MiB per frame, which is
-the slope between the numbers of frames, where it goes, and what 50,000 frames of 200 atoms would need.
+numbers: they cost what real ones cost. For each number of frames, in a process of its own, above imports and compiled loops: the
+most memory of a fit that the system cannot take back, the frames themselves included; pages of scratch that lie in memory, which
+it can; seconds of taking the frames in; seconds of an epoch. Then MiB per frame, which is the slope between the numbers of
+frames, and what 50,000 frames of 200 atoms would need.
 Prints a table and, as the last line, one JSON object. Seconds are those that the process had on its core; an epoch is the median
 of the steps times their number.
 """
@@ -20,9 +21,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.processes import alone, memory_MiB
+from benchmarks.processes import Watch, alone, memory_MiB
 from kernels import native
-from kernels.pool import compiled_pool
 from protocol.records import Structure
 from sim_daemon.system import read_atoms
 from train_daemon.dataset import Sample, TrainingSet
@@ -34,7 +34,6 @@ CELLS = (2, 3, 4)  # 216 atoms
 FRAMES = (250, 1000, 2000, 4000)
 LARGE_FRAMES, LARGE_ATOMS = 50_000, 200
 WARM_UP = 2  # frames with which everything is compiled, before memory is measured
-MiB = 2**20
 
 
 def displaced(count: int, cells: Sequence[int]) -> TrainingSet:
@@ -54,47 +53,29 @@ def build() -> chebyshev_bpnn.BpnnLearner:
 
 
 def fitted(count: int, cells: Sequence[int], seconds: float) -> dict[str, float]:
-    """Peak memory of a fit, and times."""
+    """Memory and times of a fit."""
     learner, few = build(), displaced(WARM_UP, cells)
     learner.fit(learner.start(few), few, Budget(2, 0, lambda: False, lambda row: None))
-    before = memory_MiB()
-    learner, data = build(), displaced(count, cells)
-    began = time.process_time()
-    model = learner.start(data)
-    taken = time.process_time() - began
+    before, files = memory_MiB("RssAnon"), memory_MiB("RssFile") + memory_MiB("RssShmem")
     times: list[float] = []
 
     def stop() -> bool:
         times.append(time.process_time())
         return len(times) > 2 and times[-1] - times[0] > seconds
 
-    learner.fit(model, data, Budget(10**9, 0, stop, lambda row: None))
+    with Watch() as watch:
+        learner, data = build(), displaced(count, cells)
+        began = time.process_time()
+        model = learner.start(data)
+        taken = time.process_time() - began
+        learner.fit(model, data, Budget(10**9, 0, stop, lambda row: None))
     steps = -(-count // learner.settings.batch)
     return {
-        "memory_MiB": round(memory_MiB() - before, 1),
+        "memory_MiB": round(watch.most_MiB - before, 1),
+        "scratch_MiB": round(memory_MiB("RssFile") + memory_MiB("RssShmem") - files, 1),
         "taking_in_s": round(taken, 2),
         "epoch_s": float(f"{np.median(np.diff(times)) * steps:.4g}"),
     }
-
-
-def parts(count: int, cells: Sequence[int]) -> dict[str, float]:
-    """MiB per frame of what stays in memory while training: measured for frames and neighbours, counted for the rest."""
-    descriptor = build()._descriptor((8, 14))
-    for frames in (WARM_UP, count):
-        before = memory_MiB(peak=False)
-        data = displaced(frames, cells)
-        held = memory_MiB(peak=False)
-        pool = compiled_pool(descriptor)
-        if pool is None:
-            raise SystemExit("the compiled kernels are absent; their neighbours cannot be measured")
-        pool.add([(s.structure.positions, s.structure.numbers, s.structure.cell, s.structure.pbc) for s in data.samples])
-        neighbors = memory_MiB(peak=False) - held
-    atoms, length = len(data.samples[0].forces), descriptor.length
-    told = {"frames": (held - before) / count, "positions and neighbours of the kernels": neighbors / count}
-    told["features, float64"] = 8 * length * atoms / MiB
-    told["features, standardised, float32"] = 4 * length * atoms / MiB
-    told["forces again, float64 and float32"] = 36 * atoms / MiB
-    return {name: round(value, 3) for name, value in told.items()}
 
 
 def line(counts: Sequence[int], memory: Sequence[float]) -> tuple[float, float]:
@@ -119,18 +100,13 @@ def main() -> None:
     for count in counts:
         rows[count] = alone(fitted, count, cells, seconds)
         print(f"{count:6d} frames of {atoms} atoms", ", ".join(f"{name} {value}" for name, value in rows[count].items()))
-    slope, start = line(counts, [rows[count]["memory_MiB"] for count in counts])
-    large = (start + slope * LARGE_FRAMES * LARGE_ATOMS / atoms) / 1024
-    told = {
-        "MiB_per_frame": round(slope, 3),
-        "kB_per_atom": round(1.048576e3 * slope / atoms, 2),
-        "GiB_of_50000": round(large, 1),
-    }
-    kept = alone(parts, min(max(counts), 1000), cells)
-    print(f"MiB per frame {told['MiB_per_frame']}, kB per atom {told['kB_per_atom']}; of it while training:")
-    print("  " + ", ".join(f"{name} {value}" for name, value in kept.items()))
-    print(f"{LARGE_FRAMES} frames of {LARGE_ATOMS} atoms would need {told['GiB_of_50000']} GiB")
-    print(json.dumps({"atoms": atoms, "frames": rows, **told, "parts_MiB_per_frame": kept}))
+    told = {}
+    for name in ("memory_MiB", "scratch_MiB"):
+        slope, start = line(counts, [rows[count][name] for count in counts])
+        large = (start + slope * LARGE_FRAMES * LARGE_ATOMS / atoms) / 1024
+        told[name] = {"per_frame": round(slope, 4), f"GiB_of_{LARGE_FRAMES}": round(large, 2)}
+        print(f"{name}: {slope:.4f} per frame; {LARGE_FRAMES} frames of {LARGE_ATOMS} atoms would need {large:.1f} GiB")
+    print(json.dumps({"atoms": atoms, "frames": rows, **told}))
 
 
 if __name__ == "__main__":

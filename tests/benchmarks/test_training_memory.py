@@ -1,5 +1,7 @@
 """A tiny run of the memory benchmark, and its arithmetic."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,7 @@ def test_a_line_through_the_figures():
 
 def test_a_tiny_fit_tells_memory_and_times():
     told = training_memory.fitted(20, CELLS, 0.01)
-    assert told.keys() == {"memory_MiB", "taking_in_s", "epoch_s"}
+    assert told.keys() == {"memory_MiB", "scratch_MiB", "taking_in_s", "epoch_s"}
     assert told["epoch_s"] > 0
 
 
@@ -26,14 +28,17 @@ def test_frames_differ_and_repeat():
     np.testing.assert_array_equal(data.samples[2].forces, again.samples[2].forces)
 
 
-@pytest.mark.needs_compiled
-def test_features_are_counted():
-    told = training_memory.parts(4, CELLS)
-    assert told["features, float64"] == pytest.approx(9 * 86 * 8 / 2**20, abs=1e-3)
-
-
 def test_a_process_of_its_own_does_not_begin_with_our_peak(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     block = np.ones(300 * 2**17)
-    assert block.nbytes / 2**20 < processes.memory_MiB(peak=False) <= processes.memory_MiB()
+    assert block.nbytes / 2**20 < processes.memory_MiB("RssAnon") <= processes.memory_MiB()
     assert 0 < processes.alone(processes.memory_MiB) < 250
+
+
+def test_a_watch_sees_what_is_there_for_a_moment():
+    before = processes.memory_MiB("RssAnon")
+    with processes.Watch() as watch:
+        block = np.ones(50 * 2**17)
+        time.sleep(0.05)
+        del block
+    assert watch.most_MiB - before > 45
