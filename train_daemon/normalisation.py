@@ -9,6 +9,7 @@ import numpy as np
 
 from kernels.arrays import Array
 from kernels.baseline import Baseline
+from kernels.descriptors.base import Chebyshev
 from kernels.potentials import bpnn
 from train_daemon.library import Library
 
@@ -30,6 +31,14 @@ def remapped(network: bpnn.BpnnModel, norm: dict[str, Any]) -> bpnn.BpnnModel:
     return replace(network, layers=tuple(layers), **norm)
 
 
+def _shared(descriptor: Chebyshev, spread: Array) -> Array:
+    """One spread for all splines of a channel: with their own, the function would be wild where few points are."""
+    radial, angular = descriptor.places
+    ends = np.sort(np.concatenate([radial, angular.ravel(), [descriptor.length]]))
+    sizes = np.diff(ends)
+    return np.repeat(np.sqrt(np.add.reduceat(spread**2, ends[:-1]) / sizes), sizes)
+
+
 def normalisation(library: Library, members: Array, baseline: Baseline | None) -> dict[str, Any]:
     """Mean and scale of the features, reference energies by least squares, energy scale = root mean square force times 1 A.
 
@@ -42,6 +51,8 @@ def normalisation(library: Library, members: Array, baseline: Baseline | None) -
         features = library.features[rows[library.kinds[rows] == kind]]
         if len(features):
             mean[kind], spread = features.mean(axis=0), features.std(axis=0)
+            if library.descriptor.basis == "bspline":
+                spread = _shared(library.descriptor, spread)
             floor = SCALE_FLOOR * spread.max()
             scale[kind] = 1.0 / np.maximum(spread, floor) if floor > 0 else 0.0
     references = np.linalg.lstsq(library.composition(members).astype(np.float64), energies[members], rcond=None)[0]
