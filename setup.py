@@ -14,6 +14,7 @@ SOURCES = ["kernels/csrc/kernels.cpp", "kernels/csrc/neighbors.cpp", "kernels/cs
 HEADERS = sorted(map(str, Path("kernels/csrc").glob("*.h*")))
 COMMON = ["-std=c++17", "-O3", "-g0", "-fopenmp", "-fvisibility=hidden"]
 COMMON += ["-fno-wrapv", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros"]  # what vectors need; NaN stays NaN
+COMMON += ["-Wno-psabi"]  # vectors wider than the registers do not leave an object
 AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"]
 INSTRUCTIONS = {
     "x86_64": {"avx512": AVX512, "avx2": ["-mavx2", "-mfma"], "sse2": []},

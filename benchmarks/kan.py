@@ -14,7 +14,9 @@ import json
 import os
 import platform
 import tempfile
+import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,7 @@ from train_daemon.gate import evaluate
 from train_daemon.learners.base import Budget, LearnerContext
 from train_daemon.learners.base import load as load_learner
 
-LENGTHS = (64, 256, INTERVALS)  # intervals of the splines
+LENGTHS = (16, 64, 256, INTERVALS)  # intervals of the splines
 BOTH = {"order": 8, "cutoff_A": 4.0, "powers": (1, 3)}  # the powers of chebyshev_bpnn
 CONTENDERS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "chebyshev_bpnn, 30-30": ("chebyshev_bpnn", {}),
@@ -47,6 +49,12 @@ CONTENDERS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "kan, 30 functions, 30": ("kan", {"functions": 30, "hidden": (30,)}),
     "kan, 30 functions, 30, powers 1 and 3": ("kan", {"functions": 30, "hidden": (30,), "angular": BOTH}),
     "the same, 64 intervals": ("kan", {"functions": 30, "hidden": (30,), "angular": BOTH, "intervals": 64}),
+    "kan, 16 functions, 16, bspline 24 and 12": ("kan", {"basis": "bspline"}),
+    "kan, 16 functions, 16, bspline 16 and 8": (
+        "kan",
+        {"basis": "bspline", "radial": {"intervals": 16}, "angular": {"intervals": 8}},
+    ),
+    "kan, 30 functions, 30, bspline 24 and 12": ("kan", {"basis": "bspline", "functions": 30, "hidden": (30,)}),
 }
 
 
@@ -73,6 +81,13 @@ def in_numba(model: bpnn.BpnnModel, case: Case, seconds: float) -> float:
     return microseconds(lambda: bpnn.evaluate_in_numba(case.positions, species, box, plan, net, bpnn.NO_PAIRS), case, seconds)
 
 
+def without_compiled_kernels(potential: kan.Kan) -> kan.Kan:
+    """The same splines in Numba."""
+    other = kan.Kan(potential.model, 0)
+    object.__setattr__(other, "_loops", None)
+    return other
+
+
 def folded(case: Case, seconds: float) -> dict[str, float]:
     """Times of a network and of its splines, and how far their forces are from the network's, as a share of the largest."""
     model = random_model(case)
@@ -84,7 +99,13 @@ def folded(case: Case, seconds: float) -> dict[str, float]:
     for intervals in LENGTHS:
         splines = kan.Kan(fold(model, intervals), 0)
         here = splines.evaluate(case.positions, case.numbers, case.cell, case.pbc).forces
-        told[f"splines of {intervals}"] = us_per_atom(splines, case, seconds)
+        told[f"splines of {intervals}, Numba"] = us_per_atom(without_compiled_kernels(splines), case, seconds)
+        if native.library() is not None:
+            told[f"splines of {intervals}, compiled"] = us_per_atom(splines, case, seconds)
+            single = kan.in_compiled_kernels(splines.model, kan.NO_PAIRS, single=True)
+            assert single is not None
+            box = case.positions, case.numbers, case.cell, case.pbc
+            told[f"splines of {intervals}, compiled, float32"] = microseconds(partial(single.energy, *box), case, seconds)
         told[f"splines of {intervals}, force off by"] = float(f"{np.abs(here - there).max() / np.abs(there).max():.1e}")
     return told
 
@@ -108,7 +129,11 @@ def learned(name: str, settings: Mapping[str, Any], samples: tuple[Sample, ...],
     module, cut = load_learner(name), len(samples) * 4 // 5
     learner = module.build(module.Settings(**settings), LearnerContext("cpu", 1, 0))
     data = TrainingSet(samples[:cut], (1, 8))
-    model, _ = learner.fit(learner.start(data), data, Budget(steps, 1, lambda: False, lambda row: None))
+    start = learner.start(data)
+    learner.fit(start, data, Budget(1, 1, lambda: False, lambda row: None))  # what is compiled at its first use
+    began = time.perf_counter()
+    model, _ = learner.fit(start, data, Budget(steps, 1, lambda: False, lambda row: None))
+    fit_s = round(time.perf_counter() - began, 1)
     with tempfile.TemporaryDirectory() as folder:
         potential = load(learner.export(model, Path(folder)).format, Path(folder), 0)
     energies, forces = evaluate(potential, samples[cut:])
@@ -116,8 +141,11 @@ def learned(name: str, settings: Mapping[str, Any], samples: tuple[Sample, ...],
     wrong = np.array([found - sample.forces for found, sample in zip(forces, samples[cut:], strict=True)])
     told = {"force_meV_per_A": 1e3 * float(np.sqrt(np.mean(wrong**2))), "energy_meV": 1e3 * float(np.std(off))}
     told = {name: round(value, 1) for name, value in told.items()} | {"us_per_atom": us_per_atom(potential, case, 1.0)}
-    if name == "chebyshev_bpnn":
+    if isinstance(potential, kan.Kan):
+        told["us_per_atom_in_numba"] = us_per_atom(without_compiled_kernels(potential), case, 1.0)
+    else:
         told["us_per_atom_in_numba"] = in_numba(model.network, case, 1.0)
+    told["fit_s"] = fit_s
     return told
 
 

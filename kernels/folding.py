@@ -48,8 +48,13 @@ def series(model: BpnnModel) -> Series:
 
 
 def fold(model: BpnnModel, intervals: int = INTERVALS) -> KanModel:
-    """The same potential with tables of splines on so many intervals.  Raises ValueError as `series` does."""
+    """The same potential with tables of splines on so many intervals; those that a basis of B-splines has are kept as they are.
+
+    Raises ValueError as `series` does.
+    """
     exact = series(model)
+    if model.descriptor.basis == "bspline":
+        return with_functions(model, exact)
     return with_functions(model, exact._replace(radial=table(exact.radial, intervals), angular=table(exact.angular, intervals)))
 
 

@@ -32,6 +32,8 @@ from kernels.neighborhood import (
     X,
 )
 from kernels.plan import Plan
+from kernels.splines import look_up
+from kernels.splines import project as project_splines
 
 
 @kernel
@@ -52,18 +54,27 @@ def measure(plan: Plan, around: Around) -> None:
         x, f = around.pair[X, low:high], around.pair[F, low:high]
         for t in range(high - low):
             even[t] = f[t]
-            odd[t] = f[t] * x[t]
         terms = plan.radial_terms
-        project(x, even[: high - low], odd[: high - low], around.moments[s * terms : (s + 1) * terms])
+        _add_up(plan, x, even[: high - low], odd[: high - low], around.moments[s * terms : (s + 1) * terms])
     for species_pair in range(around.columns.size - 1):
         for low in range(around.columns[species_pair], around.columns[species_pair + 1], BLOCK):
             high = min(low + BLOCK, around.columns[species_pair + 1])
             x, w = around.triplet[COS, low:high], around.triplet[WEIGHT, low:high]
             for power in range(plan.powers.size):
                 raised(w, plan.powers[power], even)
-                for t in range(high - low):
-                    odd[t] = even[t] * x[t]
-                project(x, even[: high - low], odd[: high - low], _angular_part(plan, around, power, species_pair))
+                _add_up(plan, x, even[: high - low], odd[: high - low], _angular_part(plan, around, power, species_pair))
+
+
+@kernel
+def _add_up(plan: Plan, x: Array, weight: Array, scratch: Array, sums: Array) -> None:
+    """sums[m] += sum_t weight T_m(x); overwrites weight and scratch.  x, weight, scratch: (points,)."""
+    if plan.splines:
+        scratch[:] = 0.0
+        project_splines(x, weight, scratch, sums)
+        return
+    for t in range(x.size):
+        scratch[t] = weight[t] * x[t]
+    project(x, weight, scratch, sums)
 
 
 @kernel
@@ -102,6 +113,12 @@ def _by_distance(plan: Plan, around: Around) -> None:
         low, high = around.begin[s], around.begin[s + 1]
         series = around.moments[s * plan.radial_terms : (s + 1) * plan.radial_terms]
         x = pair[X, low:high]
+        if plan.splines:
+            value, rate = now[: high - low], last[: high - low]
+            look_up(series, x, value, rate)
+            for t in range(high - low):
+                pair[BY_D, low + t] = pair[SLOPE, low + t] * value[t] + pair[F, low + t] * rate[t] * scale
+            continue
         clenshaw(x, series, now[: high - low], last[: high - low])
         for t in range(high - low):
             pair[BY_D, low + t] = pair[SLOPE, low + t] * (now[t] - x[t] * last[t])
@@ -130,6 +147,12 @@ def _by_angle(plan: Plan, around: Around, species_pair: int, low: int, high: int
         series = _angular_part(plan, around, power, species_pair)
         exponent = plan.powers[power]
         raised(w, exponent - 1, lower)
+        if plan.splines:
+            look_up(series, x, now, last)
+            for t in range(x.size):
+                by_weight[t] += exponent * lower[t] * now[t]
+                by_cosine[t] += lower[t] * w[t] * last[t]
+            continue
         clenshaw(x, series, now, last)
         for t in range(x.size):
             by_weight[t] += exponent * lower[t] * (now[t] - x[t] * last[t])
@@ -211,7 +234,7 @@ def drift(plan: Plan, around: Around, i: int, direction: Array) -> None:
             even[t] = pair[SLOPE, low + t] * pair[BY_D, low + t]
             factor[t] = pair[F, low + t] * pair[BY_D, low + t] * scale
         part = around.moments[s * terms : (s + 1) * terms]
-        _tangent(pair[X, low:high], even, odd, factor, part, around.rates)
+        _tangent(plan, pair[X, low:high], even, odd, factor, part, around.rates)
     for species_pair in range(around.columns.size - 1):
         for low in range(around.columns[species_pair], around.columns[species_pair + 1], BLOCK):
             high = min(low + BLOCK, around.columns[species_pair + 1])
@@ -222,13 +245,16 @@ def drift(plan: Plan, around: Around, i: int, direction: Array) -> None:
                 for t in range(high - low):
                     factor[t] = even[t] * w[t] * around.triplet[BY_COS, low + t]
                     even[t] *= exponent * around.triplet[BY_WEIGHT, low + t]
-                _tangent(x, even, odd, factor, _angular_part(plan, around, power, species_pair), around.rates)
+                _tangent(plan, x, even, odd, factor, _angular_part(plan, around, power, species_pair), around.rates)
 
 
 @kernel
-def _tangent(x: Array, even: Array, odd: Array, factor: Array, sums: Array, rates: Array) -> None:
+def _tangent(plan: Plan, x: Array, even: Array, odd: Array, factor: Array, sums: Array, rates: Array) -> None:
     """sums[m] += sum_t even T_m(x) + factor T_m'(x); overwrites even and odd."""
     count = x.size
+    if plan.splines:
+        project_splines(x, even, factor, sums)
+        return
     for t in range(count):
         odd[t] = even[t] * x[t]
     project(x, even[:count], odd[:count], sums)

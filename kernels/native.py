@@ -19,7 +19,7 @@ import numpy as np
 
 from kernels.arrays import Array
 from kernels.baseline import Baseline
-from kernels.descriptors.base import Chebyshev, kinds
+from kernels.descriptors.base import BASES, Chebyshev, kinds
 from kernels.neighbors.base import lattice
 from kernels.network import Networks
 
@@ -31,7 +31,7 @@ INSTRUCTIONS = {"x86_64": ("avx512", "avx2", "sse2"), "aarch64": ("sve512", "neo
 class _Plan(Structure):
     _fields_ = [
         *((name, c_int32) for name in ("species", "radial_terms", "angular_terms", "powers", "radial_channels")),
-        *((name, c_int32) for name in ("angular_channels", "length")),
+        *((name, c_int32) for name in ("angular_channels", "length", "basis")),
         *((name, c_double) for name in ("radial_cutoff", "angular_cutoff")),
         *((name, c_void_p) for name in ("power", "radial_mix", "angular_mix", "radial_place", "angular_place")),
     ]
@@ -152,6 +152,7 @@ class Loops:
             len(radial_mix),
             len(angular_mix),
             d.length,
+            BASES.index(d.basis),
             d.radial_cutoff_A,
             d.angular_cutoff_A,
             laid(d.powers, np.int32),

@@ -22,6 +22,7 @@ class Plan(NamedTuple):
     radial_place: Array  # (channels,) int, column of a channel's first feature
     angular_place: Array  # (powers, channels) int
     length: int
+    splines: bool  # cubic B-splines instead of Chebyshev polynomials
 
 
 @kernel

@@ -66,6 +66,19 @@ def pool(table: Array, x: Array, factor: Array, shares: Array, sums: Array) -> N
 
 
 @kernel
+def project(x: Array, value: Array, slope: Array, sums: Array) -> None:
+    """sums[k] += sum_n value_n B_k(x_n) + slope_n B_k'(x_n).  x, value, slope: (points,).  sums: (K,)."""
+    for n in range(x.size):
+        first, t = place(x[n], sums.size)
+        a, b, c, d = weights(t)
+        e, f, g, h = slopes(t, sums.size)
+        sums[first] += value[n] * a + slope[n] * e
+        sums[first + 1] += value[n] * b + slope[n] * f
+        sums[first + 2] += value[n] * c + slope[n] * g
+        sums[first + 3] += value[n] * d + slope[n] * h
+
+
+@kernel
 def many(table: Array, x: Array) -> bool:
     """Whether it is less work to go through the whole table once than to look up all functions for each point."""
     return bool(4 * x.size > table.shape[0])

@@ -107,7 +107,7 @@ class DevicePool:
         self.maps: Callable[[Array], Maps]
         if not resident:
             self.maps = lambda chosen: DevicePool(spots, part(pool, chosen), device).maps(np.arange(len(chosen)))
-        elif in_triton(device):
+        elif in_triton(device) and not spots.splines:
             from train_daemon.triton_maps import TritonPool
 
             self.maps = TritonPool(spots, pool, device).maps
@@ -136,22 +136,22 @@ class PlainPool:
         c, spots = self.columns, self.spots
         atom, pair_base = torch.from_numpy(base[:, 0]).to(self.device), torch.from_numpy(base[:, 1]).to(self.device)
         distance, species, cut = c["distance"][pair], c["species"][pair].long(), c["cut"][pair]
-        series, slopes = _chebyshev(2 * distance / spots.radial_cutoff_A - 1, spots.radial_order)
+        seen, series, slopes = _series(spots.splines, 2 * distance / spots.radial_cutoff_A - 1, spots.radial_order)
         pairs = {
             "first": c["first"][pair] + atom[shift],
             "second": c["second"][pair] + atom[shift],
-            "at": self.radial[species],
+            "at": self.radial[species] + seen,
             "unit": c["unit"][pair],
             "distance": distance,
             "slopes": cut[:, 1:2] * series + cut[:, 0:1] * (2 / spots.radial_cutoff_A) * slopes,
         }
         left, right = c["left"][triplet] + pair_base[pair_shift], c["right"][triplet] + pair_base[pair_shift]
-        series, slopes = _chebyshev(c["cosine"][triplet], spots.angular_order)
+        seen, series, slopes = _series(spots.splines, c["cosine"][triplet], spots.angular_order)
         f, g = cut[left, 2:], cut[right, 2:]
         triplets = {
             "left": left,
             "right": right,
-            "at": self.angular[species[left], species[right]],
+            "at": self.angular[species[left], species[right]] + seen[:, None],
             "cosine": c["cosine"][triplet],
             "series": series,
             "slopes": slopes,
@@ -166,6 +166,19 @@ class PlainPool:
         owner = np.repeat(np.arange(len(chosen)), sizes[:, kind])
         rows = np.arange(len(owner)) + (self.starts[chosen, kind] - base[:, kind])[owner]
         return torch.from_numpy(rows).to(self.device), torch.from_numpy(owner).to(self.device)
+
+
+def _series(splines: bool, x: torch.Tensor, order: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The functions that points see: place of the first one (M,), values and derivatives, (M, functions) each.  x: (M,)."""
+    if not splines:
+        return torch.zeros_like(x, dtype=torch.int64), *_chebyshev(x, order)
+    at, rate = (0.5 * (order - 2)) * (x + 1), 0.5 * (order - 2)
+    first = at.long().clamp(0, order - 3)
+    t = at - first
+    s = 1 - t
+    values = s**3 / 6, 2 / 3 - t * t * (1 - t / 2), 2 / 3 - s * s * (1 - s / 2), t**3 / 6
+    slopes = -s * s / 2, t * (1.5 * t - 2), s * (2 - 1.5 * s), t * t / 2
+    return first, torch.stack(values, 1), rate * torch.stack(slopes, 1)
 
 
 def _chebyshev(x: torch.Tensor, order: int) -> tuple[torch.Tensor, torch.Tensor]:

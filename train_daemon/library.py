@@ -206,7 +206,8 @@ def library_of(descriptor: Chebyshev, below: Below, context: LearnerContext, dev
         return Library(descriptor, below=below, compiled=compiled, scratch=context.scratch)
     from train_daemon.blocks import in_triton
 
-    return Library(descriptor, below=below, with_triplets=not in_triton(device), scratch=context.scratch)
+    with_triplets = descriptor.basis == "bspline" or not in_triton(device)
+    return Library(descriptor, below=below, with_triplets=with_triplets, scratch=context.scratch)
 
 
 def _chunks(places: Sequence[Array]) -> Iterator[slice]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from kernels.arrays import Array
 from kernels.baseline import Baseline
+from kernels.descriptors.base import Chebyshev
 from kernels.potentials import bpnn
 from train_daemon.library import Library
 
@@ -40,11 +41,21 @@ def normalisation(library: Library, members: Array, baseline: Baseline | None, s
     mean, spread = library.moments(rows)
     if shared:
         mean, spread = _pooled(mean, spread, np.bincount(library.kinds[rows], minlength=len(mean))[:, None])
+    if library.descriptor.basis == "bspline":
+        spread = np.array([_of_channels(library.descriptor, one) for one in spread])
     floor = SCALE_FLOOR * spread.max(axis=1, keepdims=True)
     scale = np.divide(1.0, np.maximum(spread, floor), out=np.zeros_like(spread), where=floor > 0)
     references = np.linalg.lstsq(library.composition(members).astype(np.float64), energies[members], rcond=None)[0]
     force = float(np.sqrt(np.mean(forces[rows] ** 2)))
     return {"mean": mean, "scale": scale, "reference_eV": references, "energy_scale_eV": force or 1.0}
+
+
+def _of_channels(descriptor: Chebyshev, spread: Array) -> Array:
+    """One spread for all splines of a channel: with their own, the function would be wild where few points are.  spread: (F,)."""
+    radial, angular = descriptor.places
+    ends = np.sort(np.concatenate([radial, angular.ravel(), [descriptor.length]]))
+    sizes = np.diff(ends)
+    return np.repeat(np.sqrt(np.add.reduceat(spread**2, ends[:-1]) / sizes), sizes)
 
 
 def _pooled(mean: Array, spread: Array, atoms: Array) -> tuple[Array, Array]:

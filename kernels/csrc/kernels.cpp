@@ -128,7 +128,8 @@ void energy_of(const Model<T> &model, renkei_list &list, const renkei_system &sy
         [&](Desk<T> &desk, const Near &found, int64_t b, int64_t i, Share &share) {
             desk.around.gather(found, system.positions + 3 * atoms * b, i);
             const Network<T> &network = model.networks[system.kinds[i]];
-            double value = network.value_and_gradient(desk.around.sums(), desk.nodes.data, desk.slopes.data, model.widest);
+            const Inputs<T> inputs = model.plan.splines ? desk.around.parts() : Inputs<T>{desk.around.sums()};
+            double value = network.value_and_gradient(inputs, desk.nodes.data, desk.slopes.data, model.widest);
             desk.around.push(desk.nodes.data, share.forces.data(), share.virial);
             if (!model.repulsion.empty()) {
                 size_t own = size_t(system.kinds[i]) * model.plan.species;

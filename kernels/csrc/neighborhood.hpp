@@ -3,10 +3,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <vector>
 
 #include "neighbors.hpp"
+#include "network.hpp"
 #include "plan.hpp"
+#include "splines.hpp"
 
 template <class T> class Neighborhood {
     typedef typename Lanes<T>::Vector V;
@@ -22,6 +25,9 @@ template <class T> class Neighborhood {
         size_t most = rounded<T>(std::max(plan.radial_size(), plan.angular_size()));
         table_.need(most), own_.need(most), coefficients_.need(2 * most);
         sums_.need(plan.tables());
+        if (!plan.splines) return;
+        splines_ = std::make_unique<SplineSums<T>>(std::max(plan.radial_size(), plan.angular_size()), plan.tables());
+        std::fill(sums_.data, sums_.data + plan.tables(), T(0));  // padding stays so
     }
 
     // Neighbours of atom i within the cut-off, with unit vectors, cut-off values and cosines.
@@ -56,10 +62,18 @@ template <class T> class Neighborhood {
         measure_pairs();
         gather_near();
         gather_triplets();
+        if (plan_.splines) locate_points();
     }
 
     // Sums of all channels' tables (plan.tables()); they hold until the next call.
     const T *sums() {
+        if (plan_.splines)
+            return all_splines([&](int low, int points, int at) {
+                splines_->sum(row(X) + low, pair_first_.data + low, row(F) + low, stride_, plan_.radial.terms, 1, points, sums_.data + at);
+            }, [&](int low, int points, int at) {
+                splines_->sum(triplet(COS) + low, triplet_first_.data + low, weights() + low, triplets_, plan_.angular.terms, plan_.powers,
+                              points, sums_.data + at);
+            });
         return all_series([&](int low, int points, V *table) {
             plan_.radial_loops.project(plan_.radial, row(X) + low, row(F) + low, stride_, points, table);
         }, [&](int low, int points, V *table) {
@@ -104,9 +118,29 @@ template <class T> class Neighborhood {
         return energy;
     }
 
+    // The same of splines without those sums that no point sees.
+    Inputs<T> parts() {
+        splines_->clear();
+        all_splines([&](int low, int points, int at) {
+            splines_->list(row(X) + low, pair_first_.data + low, row(F) + low, stride_, plan_.radial.terms, 1, points, at);
+        }, [&](int low, int points, int at) {
+            splines_->list(triplet(COS) + low, triplet_first_.data + low, weights() + low, triplets_, plan_.angular.terms, plan_.powers,
+                           points, at);
+        });
+        return {splines_->values(), splines_->places(), splines_->count()};
+    }
+
     // Change of the sums when atoms move along direction (atoms, 3).
     const T *follow(const double *direction) {
         move(direction);
+        if (plan_.splines)
+            return all_splines([&](int low, int points, int at) {
+                splines_->sum_change(row(X) + low, pair_first_.data + low, row(F) + low, row(VX) + low, row(BY_R) + low, stride_,
+                                     plan_.radial.terms, 1, points, sums_.data + at);
+            }, [&](int low, int points, int at) {
+                splines_->sum_change(triplet(COS) + low, triplet_first_.data + low, weights() + low, triplet(BY_COS) + low, changes() + low,
+                                     triplets_, plan_.angular.terms, plan_.powers, points, sums_.data + at);
+            });
         return all_series([&](int low, int points, V *table) {
             plan_.radial_loops.project_change(plan_.radial, row(X) + low, row(F) + low, row(VX) + low, row(BY_R) + low, stride_, points, table);
         }, [&](int low, int points, V *table) {
@@ -132,6 +166,8 @@ template <class T> class Neighborhood {
     Room<T> pair_, near_, triplet_, sums_, own_, coefficients_, fours_;
     Room<V> table_;
     Room<int32_t> atom_, origin_;
+    Room<int32_t> pair_first_, triplet_first_;  // for splines: the points' intervals
+    std::unique_ptr<SplineSums<T>> splines_;
 
     T *row(int which) { return pair_.data + size_t(which) * stride_; }
     T *near(int which) { return near_.data + size_t(which) * stride_; }
@@ -266,6 +302,22 @@ template <class T> class Neighborhood {
             }
     }
 
+    // for splines: X and COS become places in intervals
+    void locate_points() {
+        int triplets = column_[plan_.groups.size()];
+        pair_first_.need(count_), triplet_first_.need(triplets);
+        locate(plan_.radial.terms, count_, row(X), pair_first_.data);
+        locate(plan_.angular.terms, triplets, triplet(COS), triplet_first_.data);
+    }
+
+    // Sums of splines, by radial(first point, points, first sum) for each species and angular(...) for each group.
+    template <class Radial, class Angular> const T *all_splines(Radial radial, Angular angular) {
+        for (int s = 0; s < plan_.species; s++) radial(begin_[s], begin_[s + 1] - begin_[s], s * plan_.radial_size());
+        for (int g = 0; g < int(plan_.groups.size()); g++)
+            angular(column_[g], column_[g + 1] - column_[g], plan_.angular_begin() + g * plan_.angular_size());
+        return sums_.data;
+    }
+
     // Every series, summed over its points by radial(first point, points, table) or angular(...), into all channels.
     template <class Radial, class Angular> const T *all_series(Radial radial, Angular angular) {
         std::fill(sums_.data, sums_.data + plan_.tables(), T(0));
@@ -306,6 +358,11 @@ template <class T> class Neighborhood {
         for (int s = 0; s < plan_.species; s++) {
             int low = begin_[s], points = begin_[s + 1] - low;
             if (points == 0) continue;
+            if (plan_.splines) {
+                evaluate_splines(row(X) + low, pair_first_.data + low, by_sums + s * plan_.radial_size(), plan_.radial.terms, 1, points,
+                                 value + low, slope + low, stride_);
+                continue;
+            }
             const T *table = mixed(by_sums, plan_.radial_size(), plan_.radial_order,
                                    &plan_.radial_mix[size_t(s) * plan_.radial_channels], plan_.radial_channels);
             plan_.radial_loops.evaluate(plan_.radial, row(X) + low, table, points, value + low, slope + low, stride_);
@@ -316,25 +373,34 @@ template <class T> class Neighborhood {
         for (int q = 0; q < count_; q++) by[q] = df[q] * value[q] + f[q] * slope[q] * scale;
     }
 
+    // the series of a group and their slopes at its triplets' cosines, in (powers) rows
+    void angular_series(size_t g, const T *by_sums, T *value, T *slope) {
+        int low = column_[g], points = column_[g + 1] - low, size = plan_.angular_size();
+        if (plan_.splines) {
+            evaluate_splines(triplet(COS) + low, triplet_first_.data + low, by_sums + g * size, plan_.angular.terms, plan_.powers, points,
+                             value, slope, triplets_);
+            return;
+        }
+        const T *coefficients = mixed(by_sums, size, plan_.angular_order, plan_.groups[g].mix.data(), plan_.angular_channels);
+        plan_.angular_loops.evaluate(plan_.angular, triplet(COS) + low, coefficients, points, value, slope, triplets_);
+    }
+
     // dE/dcos and dE/dweight of a group's triplets
     void push_angles(size_t g, const T *by_sums) {
-        const auto &group = plan_.groups[g];
         int low = column_[g], points = column_[g + 1] - low;
         if (points == 0) return;
-        const T *coefficients =
-            mixed(by_sums, plan_.angular_size(), plan_.angular_order, group.mix.data(), plan_.angular_channels);
         bool plain = weights() == triplet(WEIGHT);  // then the series is dE/dweight itself
         T *value = (plain ? triplet(BY_WEIGHT) : changes()) + low, *slope = triplet(TRIPLET_ROWS) + low;
         const T *weight = triplet(WEIGHT) + low;
         T *by_cosine = triplet(BY_COS) + low, *by_weight = triplet(BY_WEIGHT) + low;
         if (plain) {
-            plan_.angular_loops.evaluate(plan_.angular, triplet(COS) + low, coefficients, points, value, by_cosine, triplets_);
+            angular_series(g, by_sums, value, by_cosine);
 #pragma GCC ivdep
             for (int t = 0; t < points; t++) by_cosine[t] *= weight[t];
             return;
         }
         // the rows of raised weights are overwritten by the slopes: they are not needed any more
-        plan_.angular_loops.evaluate(plan_.angular, triplet(COS) + low, coefficients, points, value, slope, triplets_);
+        angular_series(g, by_sums, value, slope);
         for (int k = 0; k < plan_.powers; k++) {
             const T *p = value + size_t(k) * triplets_, *q = slope + size_t(k) * triplets_;
             T power = T(plan_.power[k]);

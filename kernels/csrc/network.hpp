@@ -32,6 +32,13 @@ template <class T> struct Layer {
     std::vector<T> bias;             // (out_room)
 };
 
+// What a network is given: all its inputs, or parts of some, each with the place of its input, the last place repeated to a whole vector.
+template <class T> struct Inputs {
+    const T *value;
+    const int32_t *place = nullptr;
+    int count = 0;
+};
+
 template <class T> struct Network {
     int activation = 0;
     std::vector<Layer<T>> layers;
@@ -48,7 +55,7 @@ template <class T> struct Network {
                 matrix = on_sums(matrix, bias, from.mean + species * plan.length, from.scale + species * plan.length, plan);
                 in = plan.tables();
             }
-            layers.push_back(layer_of(matrix, bias, in, out));
+            layers.push_back(layer_of(matrix, bias, in, out, l > 0 || !plan.splines));
             at += size_t(out) * (sizes[l] + 1);
         }
     }
@@ -60,12 +67,17 @@ template <class T> struct Network {
     }
 
     // The value; its derivative by the inputs is left in the first row of nodes. nodes, slopes: (layers + 1, widest) scratch.
-    double value_and_gradient(const T *inputs, T *nodes, T *slopes, int widest) const {
+    // Derivatives by inputs of which no part was given are not there.
+    double value_and_gradient(const Inputs<T> &inputs, T *nodes, T *slopes, int widest) const {
         int depth = int(layers.size());
         for (int l = 0; l < depth; l++) {
             T *out = nodes + (l + 1) * widest;
-            const T *in = l ? nodes + l * widest : inputs;
-            multiply(layers[l].forward.data(), layers[l].bias.data(), in, layers[l].in, layers[l].out_room, out);
+            const T *in = l ? nodes + l * widest : inputs.value;
+            const T *rows = layers[l].forward.data(), *bias = layers[l].bias.data();
+            if (l == 0 && inputs.place)
+                multiply(rows, bias, in, inputs.count, layers[l].out_room, out, [&](int n) RENKEI_INLINE { return inputs.place[n]; });
+            else
+                multiply(rows, bias, in, layers[l].in, layers[l].out_room, out, [](int n) RENKEI_INLINE { return n; });
             if (l < depth - 1) activate(out, slopes + (l + 1) * widest, layers[l].out_room);
         }
         double value = double(nodes[depth * widest]);
@@ -73,7 +85,12 @@ template <class T> struct Network {
         by[0] = 1;
         for (int l = depth - 1; l >= 0; l--) {
             T *target = nodes + l * widest;
-            multiply(layers[l].backward.data(), nullptr, slopes + (l + 1) * widest, layers[l].out, layers[l].in_room, target);
+            const T *upper = slopes + (l + 1) * widest;
+            if (l == 0 && inputs.place)
+                contract(layers[l].forward.data(), upper, inputs, layers[l].out_room, target);
+            else
+                multiply(layers[l].backward.data(), nullptr, upper, layers[l].out, layers[l].in_room, target,
+                         [](int n) RENKEI_INLINE { return n; });
             if (l > 0)
                 for (int k = 0; k < layers[l].in; k++) slopes[l * widest + k] *= target[k];
         }
@@ -81,16 +98,17 @@ template <class T> struct Network {
     }
 
   private:
-    static Layer<T> layer_of(const std::vector<double> &matrix, const std::vector<double> &bias, int in, int out) {
+    // backward: whether its transpose is wanted
+    static Layer<T> layer_of(const std::vector<double> &matrix, const std::vector<double> &bias, int in, int out, bool backward) {
         Layer<T> layer{in, out, rounded<T>(in), rounded<T>(out), {}, {}, {}};
         layer.forward.assign(size_t(in) * layer.out_room, T(0));
-        layer.backward.assign(size_t(out) * layer.in_room, T(0));
+        layer.backward.assign(backward ? size_t(out) * layer.in_room : 0, T(0));
         layer.bias.assign(layer.out_room, T(0));
         for (int o = 0; o < out; o++) {
             for (int k = 0; k < in; k++) {
                 T weight = T(matrix[size_t(o) * in + k]);
                 layer.forward[size_t(k) * layer.out_room + o] = weight;
-                layer.backward[size_t(o) * layer.in_room + k] = weight;
+                if (backward) layer.backward[size_t(o) * layer.in_room + k] = weight;
             }
             layer.bias[o] = T(bias[o]);
         }
@@ -112,16 +130,17 @@ template <class T> struct Network {
         return result;
     }
 
-    // out (multiple of the width) = bias + sum_k in[k] * rows[k]
-    static void multiply(const T *rows, const T *bias, const T *in, int count, int room, T *out) {
+    // out (multiple of the width) = bias + sum_n in[n] * rows[at(n)]
+    template <class At> static void multiply(const T *rows, const T *bias, const T *in, int count, int room, T *out, At at) {
         constexpr int width = Lanes<T>::width;
         int o = 0;
-        for (; o + 4 * width <= room; o += 4 * width) block<4>(rows + o, bias ? bias + o : nullptr, in, count, room, out + o);
-        for (; o + 2 * width <= room; o += 2 * width) block<2>(rows + o, bias ? bias + o : nullptr, in, count, room, out + o);
-        for (; o < room; o += width) block<1>(rows + o, bias ? bias + o : nullptr, in, count, room, out + o);
+        for (; o + 4 * width <= room; o += 4 * width) block<4>(rows + o, bias ? bias + o : nullptr, in, count, room, out + o, at);
+        for (; o + 2 * width <= room; o += 2 * width) block<2>(rows + o, bias ? bias + o : nullptr, in, count, room, out + o, at);
+        for (; o < room; o += width) block<1>(rows + o, bias ? bias + o : nullptr, in, count, room, out + o, at);
     }
 
-    template <int B> static inline void block(const T *rows, const T *bias, const T *in, int count, int room, T *out) {
+    template <int B, class At>
+    static inline void block(const T *rows, const T *bias, const T *in, int count, int room, T *out, At at) {
         typedef typename Lanes<T>::Vector V;
         constexpr int width = Lanes<T>::width, ways = B == 4 ? 2 : 4;  // independent sums hide the latency
         V sum[ways][B];
@@ -130,13 +149,32 @@ template <class T> struct Network {
         int k = 0;
         for (; k + ways <= count; k += ways)
             for (int w = 0; w < ways; w++)
-                for (int b = 0; b < B; b++) sum[w][b] += in[k + w] * Lanes<T>::load(rows + size_t(k + w) * room + b * width);
+                for (int b = 0; b < B; b++) sum[w][b] += in[k + w] * Lanes<T>::load(rows + size_t(at(k + w)) * room + b * width);
         for (; k < count; k++)
-            for (int b = 0; b < B; b++) sum[0][b] += in[k] * Lanes<T>::load(rows + size_t(k) * room + b * width);
+            for (int b = 0; b < B; b++) sum[0][b] += in[k] * Lanes<T>::load(rows + size_t(at(k)) * room + b * width);
         for (int b = 0; b < B; b++) {
             V total = sum[0][b];
             for (int w = 1; w < ways; w++) total += sum[w][b];
             Lanes<T>::store(out + b * width, total);
+        }
+    }
+
+    // target[k] = rows[k] . upper for some k; upper: (room)
+    static void contract(const T *rows, const T *upper, const Inputs<T> &some, int room, T *target) {
+        typedef typename Lanes<T>::Vector V;
+        constexpr int width = Lanes<T>::width;
+        for (int n = 0; n < some.count; n += width) {
+            const T *row[width];
+            V products[width] = {};
+            T sums[width];
+            for (int i = 0; i < width; i++) row[i] = rows + size_t(some.place[n + i]) * room;
+            for (int o = 0; o < room; o += width) {
+                const V here = Lanes<T>::load(upper + o);
+#pragma GCC unroll 16
+                for (int i = 0; i < width; i++) products[i] += Lanes<T>::load(row[i] + o) * here;
+            }
+            sum_lanes<T>(products, width, sums);
+            for (int i = 0; i < width; i++) target[some.place[n + i]] = sums[i];
         }
     }
 

@@ -9,6 +9,7 @@
 
 template <class T> struct Plan {
     int species, length, powers;
+    bool splines;  // of which species and species pairs have a channel each, in their order
     double radial_cutoff, angular_cutoff;
     std::vector<int> power;
     Shape radial, angular;
@@ -36,7 +37,10 @@ template <class T> struct Plan {
         sums += angular_begin();
         for (int c = 0; c < angular_channels; c++)
             for (int k = 0; k < powers; k++)
-                ::unfold(angular, powers, k, sums + c * angular_size(), features + angular_place[k * angular_channels + c]);
+                if (splines)
+                    ::unfold(angular, 1, 0, sums + c * angular_size() + k * angular.terms, features + angular_place[k * angular_channels + c]);
+                else
+                    ::unfold(angular, powers, k, sums + c * angular_size(), features + angular_place[k * angular_channels + c]);
     }
 
     // The transpose: derivatives by the sums from those by the features.
@@ -46,7 +50,10 @@ template <class T> struct Plan {
         by_sums += angular_begin();
         for (int c = 0; c < angular_channels; c++)
             for (int k = 0; k < powers; k++)
-                ::fold(angular, powers, k, by_features + angular_place[k * angular_channels + c], by_sums + c * angular_size());
+                if (splines)
+                    ::fold(angular, 1, 0, by_features + angular_place[k * angular_channels + c], by_sums + c * angular_size() + k * angular.terms);
+                else
+                    ::fold(angular, powers, k, by_features + angular_place[k * angular_channels + c], by_sums + c * angular_size());
     }
 
     // false if the orders are beyond the loops
@@ -54,11 +61,17 @@ template <class T> struct Plan {
         species = from.species, length = from.length, powers = from.powers;
         radial_cutoff = from.radial_cutoff, angular_cutoff = from.angular_cutoff;
         power.assign(from.power, from.power + powers);
-        int far = table_for(from.radial_terms), near = table_for(from.angular_terms);
-        if (far < 0 || near < 0 || powers > 3) return false;
-        radial = shape_of(from.radial_terms), angular = shape_of(from.angular_terms);
-        radial_loops = loops_of<T, 1>(far);
-        angular_loops = powers == 1 ? loops_of<T, 1>(near) : powers == 2 ? loops_of<T, 2>(near) : loops_of<T, 3>(near);
+        splines = from.basis == 1;
+        if (splines) {
+            radial = {from.radial_terms, 1, from.radial_terms}, angular = {from.angular_terms, 1, from.angular_terms};
+            if (std::min(radial.terms, angular.terms) < 4) return false;
+        } else {
+            int far = table_for(from.radial_terms), near = table_for(from.angular_terms);
+            if (far < 0 || near < 0 || powers > 3) return false;
+            radial = shape_of(from.radial_terms), angular = shape_of(from.angular_terms);
+            radial_loops = loops_of<T, 1>(far);
+            angular_loops = powers == 1 ? loops_of<T, 1>(near) : powers == 2 ? loops_of<T, 2>(near) : loops_of<T, 3>(near);
+        }
         for (int q = 0; q < radial_size(); q++) radial_order.push_back(T(q / radial.outer));
         for (int q = 0; q < angular_size(); q++) angular_order.push_back(T(q / (powers * angular.outer)));
         radial_channels = from.radial_channels, angular_channels = from.angular_channels;
@@ -75,6 +88,18 @@ template <class T> struct Plan {
                 if (same == groups.end()) same = groups.insert(groups.end(), Group{{}, mix});
                 same->pairs.push_back({a, b});
             }
+        return !splines || own_channels();
+    }
+
+  private:
+    bool own_channels() const {
+        if (radial_channels != species || angular_channels != int(groups.size())) return false;
+        for (int s = 0; s < species; s++)
+            for (int c = 0; c < species; c++)
+                if (radial_mix[s * species + c] != T(s == c)) return false;
+        for (int g = 0; g < angular_channels; g++)
+            for (int c = 0; c < angular_channels; c++)
+                if (groups[g].mix[c] != T(g == c)) return false;
         return true;
     }
 };

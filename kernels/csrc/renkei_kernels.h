@@ -20,6 +20,7 @@ extern "C" {
 /* A descriptor: kernels/descriptors/base.py says what the numbers mean. */
 typedef struct {
     int32_t species, radial_terms, angular_terms, powers, radial_channels, angular_channels, length;
+    int32_t basis;                /* 0 Chebyshev polynomials, 1 cubic B-splines */
     double radial_cutoff, angular_cutoff;
     const int32_t *power;         /* (powers) of the angular cut-off product */
     const double *radial_mix;     /* (radial_channels, species) */

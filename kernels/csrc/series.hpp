@@ -212,6 +212,10 @@ template <class T> static void unfold(const Shape &shape, int powers, int k, con
 
 // the transpose: derivatives by the table's sums from those by the series (terms)
 template <class T> static void fold(const Shape &shape, int powers, int k, const T *series, T *table) {
+    if (shape.outer == 1) {
+        for (int m = 0; m < shape.terms; m++) table[m * powers + k] = series[m];
+        return;
+    }
     T rest[LARGEST_TERMS];
     for (int m = 0; m < shape.size(); m++) rest[m] = m < shape.terms ? series[m] : T(0);
     for (int i = shape.outer - 1; i >= 0; i--)

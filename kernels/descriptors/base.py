@@ -23,6 +23,8 @@ import numpy as np
 from kernels.arrays import Array
 
 Family = Literal["species_resolved", "species_weighted"]
+Basis = Literal["chebyshev", "bspline"]
+BASES = ("chebyshev", "bspline")  # by the codes of the compiled loops
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,9 @@ class Chebyshev:
     species_resolved has them all: radial [species, m], then angular [power, pair, m] with the pairs (0,0), (0,1), ..., (1,1), ...
     species_weighted is aenet's: [c_m, a_m] summed over species, then the same with weights (if there are two species or more);
     the weights are the places in `species`, ..., -1, 1, ... (or -1, 0, 1 for an odd number).
+
+    With the basis bspline, T_m is the cubic B-spline m of kernels/splines.py on order - 2 equal intervals of -1..1, and the
+    family is species_resolved.
     """
 
     species: tuple[int, ...]  # atomic numbers; their order matters
@@ -44,6 +49,7 @@ class Chebyshev:
     angular_order: int
     angular_cutoff_A: float  # at most the radial one
     powers: tuple[int, ...] = ()  # of the angular cut-off product; () = (1, 3) if resolved; weighted has (1,) only
+    basis: Basis = "chebyshev"  # the functions of one variable
 
     def __post_init__(self) -> None:
         """Raises ValueError for what cannot be a descriptor."""
@@ -53,6 +59,10 @@ class Chebyshev:
             raise ValueError(f"family must be species_resolved or species_weighted, got {self.family!r}")
         if min(self.radial_order, self.angular_order) < 0:
             raise ValueError("orders must be at least 0")
+        if self.basis not in BASES:
+            raise ValueError(f"basis must be chebyshev or bspline, got {self.basis!r}")
+        if self.basis == "bspline" and (min(self.radial_order, self.angular_order) < 3 or self.family != "species_resolved"):
+            raise ValueError("B-splines need orders of at least 3 and the family species_resolved")
         if not 0 < self.angular_cutoff_A <= self.radial_cutoff_A < np.inf:
             raise ValueError(
                 f"need 0 < angular cut-off <= radial cut-off, got {self.angular_cutoff_A} and {self.radial_cutoff_A} A"

@@ -36,6 +36,7 @@ def plan_of(descriptor: Chebyshev) -> Plan:
         radial_place.astype(np.int64),
         np.ascontiguousarray(angular_place, dtype=np.int64),
         descriptor.length,
+        descriptor.basis == "bspline",
     )
 
 

@@ -16,6 +16,8 @@ import numpy as np
 
 from kernels.arrays import Array
 from kernels.jit import entry, kernel
+from kernels.splines import look_up
+from kernels.splines import project as project_splines
 
 if TYPE_CHECKING:
     from kernels.descriptors.products import Geometry, Layout
@@ -32,6 +34,7 @@ def _longest(pool: Geometry, chosen: Array, column: int) -> int:
 
 @kernel
 def _evaluate(
+    splines: bool,
     x: Array,
     low: int,
     high: int,
@@ -44,10 +47,13 @@ def _evaluate(
     last: Array,
     bend: Array,
 ) -> None:
-    """Series in T_m and its derivative at x[low:high], by Clenshaw's recurrence and its derivative.
+    """Series in T_m and its derivative at x[low:high], by Clenshaw's recurrence and its derivative; or one of splines.
 
     The coefficients are gradient[row, at : at + terms].  x, value, slope, last, bend: (points,), the latter two scratch.
     """
+    if splines:
+        look_up(gradient[row, at : at + terms], x[low:high], value[low:high], slope[low:high])
+        return
     begin, end = np.uint64(low), np.uint64(high)
     for t in range(begin, end):
         value[t], last[t], slope[t], bend[t] = 0, 0, 0, 0
@@ -64,12 +70,15 @@ def _evaluate(
 
 
 @kernel
-def _project(x: Array, low: int, high: int, work: Array, change: Array, row: int, at: int, terms: int) -> None:
+def _project(splines: bool, x: Array, low: int, high: int, work: Array, change: Array, row: int, at: int, terms: int) -> None:
     """Add sum_t (a_t T_m(x_t) + b_t T_m'(x_t)) to change[row, at + m], t from low to high.
 
     work: four arrays (points,), overwritten; they begin as a, a x, 0 and b: the recurrences of a T_m and of b U_m-1 = b T_m' / m.
     """
     even, odd, zero, rise = work
+    if splines:
+        project_splines(x[low:high], even[low:high], rise[low:high], change[row, at : at + terms])
+        return
     kind = x.dtype.type
     begin, end = np.uint64(low), np.uint64(high)
     whole = terms - terms % 2
@@ -131,7 +140,7 @@ def _by_pairs(
     while low < end[1]:
         high, i = _next_pairs(pool, low, end[1]), base + pool.first[low]
         at, low_here, high_here = spots.radial[pool.species[low]], low - begin[1], high - begin[1]
-        _evaluate(x, low_here, high_here, gradient, i, at, spots.radial_order + 1, value, slope, last, bend)
+        _evaluate(spots.splines, x, low_here, high_here, gradient, i, at, spots.radial_order + 1, value, slope, last, bend)
         low = high
     for t in range(count):
         by[t, 0], by[t, 1], by[t, 2] = 0, 0, 0
@@ -152,7 +161,7 @@ def _by_triplets(
         for run in range(runs):
             p, q = begin[1] + left[low], begin[1] + right[low]
             at, i = spots.angular[pool.species[p], pool.species[q], c], base + pool.first[p]
-            _evaluate(x, low, stops[run], gradient, i, at, terms, value, slope, last, bend)
+            _evaluate(spots.splines, x, low, stops[run], gradient, i, at, terms, value, slope, last, bend)
             low = stops[run]
         for t in range(x.size):
             p, q = np.uint64(left[t]), np.uint64(right[t])
@@ -233,7 +242,9 @@ def _stretch(
         rise[t] = motion[t, 3] * cut[t, 0] * half
     while low < end[1]:
         high, at, i = _next_pairs(pool, low, end[1]), spots.radial[pool.species[low]], base + pool.first[low]
-        _project(x, low - begin[1], high - begin[1], (even, odd, zero, rise), change, i, at, spots.radial_order + 1)
+        _project(
+            spots.splines, x, low - begin[1], high - begin[1], (even, odd, zero, rise), change, i, at, spots.radial_order + 1
+        )
         low = high
 
 
@@ -262,7 +273,7 @@ def _turn(
         for run in range(runs):
             p, q = begin[1] + left[low], begin[1] + right[low]
             at, i = spots.angular[pool.species[p], pool.species[q], c], base + pool.first[p]
-            _project(x, low, stops[run], (even, odd, zero, rise), change, i, at, terms)
+            _project(spots.splines, x, low, stops[run], (even, odd, zero, rise), change, i, at, terms)
             low = stops[run]
 
 

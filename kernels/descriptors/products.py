@@ -32,6 +32,7 @@ class Layout(NamedTuple):
     radial_cutoff_A: float
     angular_cutoff_A: float
     powers: Array  # (K,) int: powers of the angular cut-off function
+    splines: bool  # cubic B-splines instead of polynomials
 
 
 class Geometry(NamedTuple):
@@ -67,6 +68,7 @@ def layout(descriptor: Chebyshev) -> Layout:
         descriptor.radial_cutoff_A,
         descriptor.angular_cutoff_A,
         np.array(descriptor.powers, dtype=np.int64),
+        descriptor.basis == "bspline",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.interpolate import BSpline
 
 from kernels.arrays import Array
 from kernels.descriptors.base import Chebyshev, kinds
@@ -87,12 +88,22 @@ def _polynomials(order: int, x: float) -> tuple[Array, Array]:
     return np.cos(orders * angle), orders * np.sin(orders * angle) / np.sin(angle)
 
 
+def _functions(descriptor: Chebyshev, order: int, x: float) -> tuple[Array, Array]:
+    """The basis functions m = 0..order at x and their derivatives."""
+    if descriptor.basis == "chebyshev":
+        return _polynomials(order, x)
+    step = 2 / (order - 2)
+    spline = BSpline.basis_element(step * np.arange(5.0), extrapolate=False)
+    places = x + 1 + step * (3 - np.arange(order + 1))
+    return np.nan_to_num(spline(places)), np.nan_to_num(spline.derivative()(places))
+
+
 def _radial(descriptor: Chebyshev, vector: Array) -> tuple[Array, Array]:
     """One neighbour's radial terms (m,) and their derivatives by its vector (m, 3)."""
     distance = float(np.linalg.norm(vector))
     f, df = _cutoff(distance, descriptor.radial_cutoff_A)
     scale = 2 / descriptor.radial_cutoff_A
-    t, dt = _polynomials(descriptor.radial_order, distance * scale - 1)
+    t, dt = _functions(descriptor, descriptor.radial_order, distance * scale - 1)
     return f * t, np.outer(df * t + f * dt * scale, vector / distance)
 
 
@@ -102,7 +113,7 @@ def _angular(descriptor: Chebyshev, power: int, first: Array, second: Array) -> 
     u, v = first / d, second / e
     (f, df), (g, dg) = _cutoff(d, descriptor.angular_cutoff_A), _cutoff(e, descriptor.angular_cutoff_A)
     cosine = float(u @ v)
-    t, dt = _polynomials(descriptor.angular_order, cosine)
+    t, dt = _functions(descriptor, descriptor.angular_order, cosine)
     weight = (f * g) ** power
     by_weight = power * (f * g) ** (power - 1)
     by_first = np.outer(by_weight * df * g * t, u) + np.outer(weight * dt, (v - cosine * u) / d)

@@ -64,6 +64,8 @@ class Measured(NamedTuple):
 def plan_of(descriptor: Chebyshev, device: str | torch.device, dtype: torch.dtype) -> Plan:
     """The plan of a descriptor; its weighted family has one group of neighbours and a row for each set of weights."""
     d, count = descriptor, len(descriptor.species)
+    if d.basis != "chebyshev":
+        raise ValueError(f"the loops in Triton have no {d.basis} basis")
     radial, angular = d.places
     if d.family == "species_weighted":
         rows = len(d.mixing[0])

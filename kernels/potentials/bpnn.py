@@ -195,7 +195,9 @@ def build(folder: Path, generation: int) -> Bpnn:
 
 
 def write(folder: Path, model: BpnnModel) -> None:
-    """Write weights.h5 into an existing folder."""
+    """Write weights.h5 into an existing folder.  Raises ValueError for a basis of B-splines, of which the file knows nothing."""
+    if model.descriptor.basis != "chebyshev":
+        raise ValueError(f"{FILE} of bpnn has no {model.descriptor.basis} basis; fold the network and write it as kan")
     image = io.BytesIO()
     with h5py.File(image, "w", libver="earliest", track_order=False) as file:
         for name, value in _head(model).items():

@@ -21,6 +21,7 @@ from kernels.descriptors.numba_cpu import plan_of
 from kernels.jit import entry, kernel
 from kernels.kan_model import KanModel, read
 from kernels.moments import distribute, raised
+from kernels.native import Loops
 from kernels.neighborhood import BY_COS, BY_D, BY_WEIGHT, COS, SLOPE, WEIGHT, Around, F, X, fitting, gather, workspace
 from kernels.neighbors.base import Lattice, lattice
 from kernels.neighbors.numba_cpu import is_usable, search
@@ -51,6 +52,7 @@ class Kan:
     _networks: Networks = field(init=False, repr=False)
     _baseline: Baseline = field(init=False, repr=False)  # in the networks' unit
     _functions: Functions = field(init=False, repr=False)
+    _loops: Loops | None = field(init=False, repr=False, compare=False)  # None: in Numba
 
     def __post_init__(self) -> None:
         """Lay the parameters out for the loops."""
@@ -67,6 +69,7 @@ class Kan:
         object.__setattr__(self, "_networks", networks(layers, model.activation, 0 * ones, ones))
         object.__setattr__(self, "_baseline", walls)
         object.__setattr__(self, "_functions", functions)
+        object.__setattr__(self, "_loops", in_compiled_kernels(model, self._baseline))
 
     def evaluate(self, positions: Array, numbers: Array, cell: Array, pbc: Array) -> Evaluation:
         """Energies and forces; stress where all three directions are periodic. Positions not finite give NaN.
@@ -76,13 +79,38 @@ class Kan:
         positions = np.array(positions, dtype=np.float64, order="C")
         if positions.shape[1:] != (len(numbers), 3):
             raise ValueError(f"positions has shape {positions.shape}, expected (structures, {len(numbers)}, 3)")
-        species, plan = kinds(self._surroundings, numbers), plan_of(self._surroundings)
-        box = lattice(cell, pbc)
-        raw, forces, virial = evaluate_in_numba(positions, species, box, plan, self._functions, self._networks, self._baseline)
+        species = kinds(self._surroundings, numbers)
+        if self._loops is None:
+            box, plan = lattice(cell, pbc), plan_of(self._surroundings)
+            raw, forces, virial = evaluate_in_numba(
+                positions, species, box, plan, self._functions, self._networks, self._baseline
+            )
+        else:
+            raw, _, forces, virial = self._loops.energy(positions, numbers, cell, pbc)
         scale = float(self.model.energy_scale_eV)
         energy = scale * raw + float(np.sum(np.asarray(self.model.reference_eV)[species]))
         stress = -scale * virial / abs(np.linalg.det(cell)) if np.all(pbc) else None
         return ewald.added(Evaluation(energy, scale * forces, stress), self.model.charges, positions, species, cell, pbc)
+
+
+def in_compiled_kernels(model: KanModel, baseline: Baseline, single: bool = False) -> Loops | None:
+    """The compiled kernels for a model, or None where they are not.
+
+    They see a network on moments of B-splines (kernels/descriptors/base.py), whose first layer is the tables.
+    baseline: the two-body energy in the networks' unit.  single: features and derivatives in float32.
+    """
+    cuts = float(model.radial_cutoff_A), model.angular.shape[3] - 1, float(model.angular_cutoff_A)
+    d = Chebyshev(model.species, "species_resolved", model.radial.shape[2] - 1, *cuts, model.powers, "bspline")
+    layers = []
+    for radial, angular, bias, stack in zip(model.radial, model.angular, model.bias, model.layers, strict=True):
+        rows = (*radial.reshape(-1, model.functions), *angular.reshape(-1, model.functions))
+        layers.append(((np.stack(rows, axis=1), bias), *stack))
+    zeros = np.zeros((len(layers), d.length))
+    pairs = None if model.baseline is None else baseline
+    try:
+        return Loops(d, networks(tuple(layers), model.activation, zeros, 1 + zeros), single, pairs)
+    except ValueError:
+        return None
 
 
 @entry

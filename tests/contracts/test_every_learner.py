@@ -19,15 +19,18 @@ from protocol.settings import plugin_names
 from renkei.plugins import PLUGINS
 from train_daemon.dataset import Sample, TrainingSet
 from train_daemon.gate import evaluate
-from train_daemon.learners.base import Budget, LearnerContext, load
+from train_daemon.learners.base import Budget, LearnerContext
+from train_daemon.learners.base import load as load_learner
 
 FOLDER = Path(train_daemon.learners.__file__).parent
 OURS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in ("__init__", "base"))
 EXAMPLE = "examples.linear_learner"
 SHORT = {"radial": {"order": 5, "cutoff_A": 4.0}, "angular": {"order": 3, "cutoff_A": 3.5}, "batch": 8}
+SPLINES = {"radial": {"intervals": 8, "cutoff_A": 4.0}, "angular": {"intervals": 5, "cutoff_A": 3.5}, "basis": "bspline"}
 CASES = {
     "chebyshev_bpnn": {**SHORT, "hidden": (10,)},
     "kan": {**SHORT, "functions": 10, "hidden": ()},
+    "kan bspline": {**SHORT, **SPLINES, "functions": 10, "hidden": ()},
     EXAMPLE: {key: SHORT[key] for key in ("radial", "angular")},
 }
 NUMBERS = np.array([8, 1, 1])
@@ -69,10 +72,18 @@ def examples():
         del sys.modules[module]
 
 
-@pytest.fixture(params=[*OURS, EXAMPLE])
+def load(name):
+    """The module of a case."""
+    return load_learner(name.split()[0])
+
+
+@pytest.fixture(params=CASES)
 def name(request):
-    assert request.param in CASES, f"give the learner {request.param} a case"
     return request.param
+
+
+def test_every_learner_has_a_case():
+    assert {name.split()[0] for name in CASES} == {*OURS, EXAMPLE}
 
 
 @pytest.fixture
@@ -110,6 +121,7 @@ def files(learner, model, folder):
 
 
 def test_a_run_may_name_it(name):
+    name = name.split()[0]
     assert name in plugin_names(PLUGINS["learner"]) or "." in name
     assert PLUGINS["learner"](name).Settings is load(name).Settings
 
@@ -117,7 +129,7 @@ def test_a_run_may_name_it(name):
 def test_settings_are_frozen_named_after_the_file_and_strange_keys_refused(name):
     module = load(name)
     settings = module.Settings(**CASES[name])
-    assert settings.name == module.Settings().name == name
+    assert settings.name == module.Settings().name == name.split()[0]
     with pytest.raises(ValidationError):
         settings.name = "other"
     with pytest.raises(ValidationError):

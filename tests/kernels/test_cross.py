@@ -9,7 +9,7 @@ import pytest
 import setuptools
 
 from kernels import native
-from kernels.descriptors.base import Chebyshev, kinds
+from kernels.descriptors.base import BASES, Chebyshev, kinds
 from kernels.neighbors.base import lattice
 
 pytestmark = pytest.mark.needs_cross
@@ -49,7 +49,7 @@ def problem(descriptor, net, positions, numbers, cell, direction, single):
     box, parts = lattice(cell, PERIODIC), []
     sizes = [len(descriptor.species), descriptor.radial_order + 1, descriptor.angular_order + 1, len(descriptor.powers)]
     sizes += [len(radial_mix), len(angular_mix), descriptor.length, single, net.sizes.shape[1] - 1]
-    parts += [(np.int32, [*sizes, *positions.shape[:2], len(net.parameters)])]
+    parts += [(np.int32, [*sizes, *positions.shape[:2], len(net.parameters), BASES.index(descriptor.basis)])]
     parts += [(float, [descriptor.radial_cutoff_A, descriptor.angular_cutoff_A]), (np.int32, descriptor.powers)]
     parts += [(float, radial_mix), (float, angular_mix), (np.int32, radial_place), (np.int32, angular_place)]
     parts += [(np.int32, net.layers), (np.int32, net.sizes), (np.int64, net.begin), (float, net.parameters)]
@@ -64,6 +64,7 @@ def problem(descriptor, net, positions, numbers, cell, direction, single):
     [
         Chebyshev((8, 14), "species_resolved", 15, 5.0, 8, 4.0),
         Chebyshev((8, 14), "species_weighted", 50, 5.0, 30, 5.0),
+        Chebyshev((8, 14), "species_resolved", 40, 5.0, 12, 4.0, basis="bspline"),
     ],
 )
 def test_aarch64_gives_the_numbers_of_this_machine(driver, descriptor, single, tmp_path, melt, networks):

@@ -25,10 +25,12 @@ def systems(melt):
     return made
 
 
-@pytest.mark.parametrize("family", ["species_resolved", "species_weighted"])
+@pytest.mark.parametrize("family", ["species_resolved", "species_weighted", "bspline"])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-11), (np.float32, 2e-5)])
 def test_features_and_both_products_of_chosen_structures(melt, family, dtype, tolerance):
-    descriptor, made, rng = Chebyshev((8, 14), family, 9, 5.0, 6, 4.0), systems(melt), np.random.default_rng(0)
+    kind = (family, "chebyshev") if family != "bspline" else ("species_resolved", family)
+    descriptor, made = Chebyshev((8, 14), kind[0], 9, 5.0, 6, 4.0, basis=kind[1]), systems(melt)
+    rng = np.random.default_rng(0)
     pool = Pool(descriptor, dtype)
     pool.add(made[:2])
     pool.add(made[2:])

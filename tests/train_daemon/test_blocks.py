@@ -1,5 +1,6 @@
 """Force product and networks: gradients against finite differences, plain torch against compiled loops."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -18,8 +19,12 @@ DESCRIPTOR = Chebyshev((1, 8), "species_resolved", 4, 5.0, 3, 4.0)
 
 @pytest.fixture
 def pool():
+    return pool_of(DESCRIPTOR)
+
+
+def pool_of(descriptor):
     rng = np.random.default_rng(5)
-    spots, parts = products.layout(DESCRIPTOR), []
+    spots, parts = products.layout(descriptor), []
     positions = 2.2 * rng.random((4, 4, 3))
     for one in positions:
         found = pairs(one, *BOX, DESCRIPTOR.radial_cutoff_A)
@@ -99,8 +104,9 @@ def test_the_gradient_of_a_force_loss_is_its_finite_difference(pool):
         assert float(weights.grad[row, column]) == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-5, abs=1e-8)
 
 
-def test_plain_torch_gives_the_numbers_of_the_compiled_loops(pool):
-    spots, geometry, _ = pool
+@pytest.mark.parametrize("descriptor", [DESCRIPTOR, replace(DESCRIPTOR, basis="bspline")], ids=["chebyshev", "bspline"])
+def test_plain_torch_gives_the_numbers_of_the_compiled_loops(descriptor):
+    spots, geometry, _ = pool_of(descriptor)
     rng = np.random.default_rng(4)
     chosen = np.array([2, 0, 3])
     compiled, plain = CpuMaps(spots, geometry, chosen), DevicePool(spots, geometry, "cpu").maps(chosen)

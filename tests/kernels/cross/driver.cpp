@@ -18,7 +18,7 @@ int main(int count, char **words) {
     if (!renkei_runs_here()) return std::fprintf(stderr, "%s does not run here\n", renkei_instructions()), 3;
     if (count < 2) return std::puts(renkei_instructions()), 0;
     FILE *file = std::fopen(words[1], "rb");
-    auto sizes = take<int32_t>(file, 12);
+    auto sizes = take<int32_t>(file, 13);
     int species = sizes[0], powers = sizes[3], length = sizes[6], single = sizes[7], depth = sizes[8];
     int64_t structures = sizes[9], atoms = sizes[10], parameters = sizes[11];
     auto cutoffs = take<double>(file, 2);
@@ -27,7 +27,7 @@ int main(int count, char **words) {
     auto angular_mix = take<double>(file, size_t(sizes[5]) * species * (species + 1) / 2);
     auto radial_place = take<int32_t>(file, sizes[4]), angular_place = take<int32_t>(file, size_t(powers) * sizes[5]);
     renkei_plan plan{species,    sizes[1],     sizes[2],          powers,             sizes[4],            sizes[5],            length,
-                     cutoffs[0], cutoffs[1],   power.data(),      radial_mix.data(),  angular_mix.data(),  radial_place.data(), angular_place.data()};
+                     sizes[12],  cutoffs[0], cutoffs[1],   power.data(),      radial_mix.data(),  angular_mix.data(),  radial_place.data(), angular_place.data()};
     auto layers = take<int32_t>(file, species), layer_sizes = take<int32_t>(file, size_t(species) * (depth + 1));
     auto begin = take<int64_t>(file, species);
     auto weights = take<double>(file, parameters);

@@ -42,6 +42,9 @@ def test_no_two_features_share_a_column():
         ({"radial_cutoff_A": float("nan")}, "cut-off"),
         ({"powers": (0,)}, "powers"),
         ({"powers": (1, 3), "family": "species_weighted"}, "powers"),
+        ({"basis": "sine"}, "basis"),
+        ({"basis": "bspline"}, "orders of at least 3"),
+        ({"basis": "bspline", "angular_order": 3, "family": "species_weighted", "powers": (1,)}, "species_resolved"),
     ],
 )
 def test_impossible_settings_are_refused(change, word):

@@ -7,7 +7,13 @@ from kernels.descriptors import native, numba_cpu, reference
 from kernels.descriptors.base import Chebyshev
 
 OPEN = np.zeros((3, 3)), np.zeros(3, bool)
-FAMILIES = [("species_resolved", ()), ("species_resolved", (2, 1, 4)), ("species_weighted", ())]
+FAMILIES = [
+    ("species_resolved", ()),
+    ("species_resolved", (2, 1, 4)),
+    ("species_weighted", ()),
+    ("bspline", ()),
+    ("bspline", (2, 1, 4)),
+]
 FAST = [pytest.param(numba_cpu, id="numba_cpu"), pytest.param(native, id="native", marks=pytest.mark.needs_compiled)]
 
 
@@ -17,6 +23,8 @@ def backend(request):
 
 
 def chebyshev(family="species_resolved", powers=(), species=(8, 14, 1)):
+    if family == "bspline":
+        return Chebyshev(species, "species_resolved", 7, 3.7, 5, 3.1, powers, "bspline")
     return Chebyshev(species, family, 7, 3.7, 5, 3.1, powers)
 
 

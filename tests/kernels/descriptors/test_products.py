@@ -13,6 +13,8 @@ NUMBERS = np.array([8, 1, 14, 1, 8])
 
 
 def descriptor(family):
+    if family == "bspline":
+        return Chebyshev((1, 8, 14), "species_resolved", 5, 4.0, 4, 3.0, basis="bspline")
     return Chebyshev((1, 8, 14), family, 5, 4.0, 4, 3.0)
 
 
@@ -31,7 +33,7 @@ def case(family, box, count=3, seed=1):
 
 
 @pytest.mark.parametrize("box", [MOLECULE, CRYSTAL])
-@pytest.mark.parametrize("family", ["species_resolved", "species_weighted"])
+@pytest.mark.parametrize("family", ["species_resolved", "species_weighted", "bspline"])
 def test_both_products_equal_those_of_the_descriptor(family, box):
     made, spots, pool, positions, rng = case(family, box)
     mixing = products.mixing(made)

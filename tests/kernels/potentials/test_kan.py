@@ -33,6 +33,44 @@ def potential(request):
     return kan.Kan(model(**request.param), 3)
 
 
+def in_numba(potential):
+    """The same potential without the compiled kernels."""
+    other = kan.Kan(potential.model, 3)
+    object.__setattr__(other, "_loops", None)
+    return other
+
+
+@pytest.mark.needs_compiled
+def test_compiled_kernels_give_the_numbers_of_numba_in_both_precisions(silica, potential):
+    """Short tables are summed by intervals, long ones point by point."""
+    here, there = potential.evaluate(*silica), in_numba(potential).evaluate(*silica)
+    assert np.allclose(here.energy, there.energy, rtol=1e-12)
+    assert np.allclose(here.forces, there.forces, rtol=0, atol=1e-12 * np.abs(there.forces).max())
+    assert here.stress is None or np.allclose(here.stress, there.stress, rtol=0, atol=1e-12 * np.abs(there.stress).max())
+    loops = [kan.in_compiled_kernels(potential.model, potential._baseline, single) for single in (False, True)]
+    (energy, atomic, forces, virial), rough = (one.energy(*silica) for one in loops)
+    assert np.allclose(atomic.sum(axis=1), energy, rtol=1e-13)
+    assert np.allclose(rough[0], energy, rtol=0, atol=1e-5 * np.abs(atomic).sum(axis=1).max())
+    assert not np.array_equal(rough[2], forces)
+    for mine, exact in ((rough[1], atomic), (rough[2], forces), (rough[3], virial)):
+        assert np.abs(mine - exact).max() < 3e-5 * np.abs(exact).max()
+
+
+@pytest.mark.needs_compiled
+@pytest.mark.parametrize("single", [False, True])
+def test_bits_do_not_depend_on_threads_the_list_or_what_came_before(silica, potential, single, monkeypatch):
+    positions, *box = silica
+    batch = np.concatenate([positions + shift * np.cos(positions) for shift in (0, 0.01, 0.3, -0.2)])
+    results = []
+    for threads in ("1", "2", "3"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        results.append(kan.in_compiled_kernels(potential.model, potential._baseline, single).energy(batch, *box))
+    kept = kan.in_compiled_kernels(potential.model, potential._baseline, single)
+    for b in reversed(range(len(batch))):
+        alone = kept.energy(batch[b : b + 1], *box)
+        assert all(np.array_equal(many[b], one[0]) for result in results for many, one in zip(result, alone, strict=True))
+
+
 def test_forces_are_minus_the_gradient(silica, potential):
     positions, numbers, cell, pbc = silica
     steps = 1e-4 * np.eye(18).reshape(18, 6, 3)
