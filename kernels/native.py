@@ -23,7 +23,7 @@ from kernels.descriptors.base import Chebyshev, kinds
 from kernels.neighbors.base import lattice
 from kernels.network import Networks
 
-INTERFACE = 4  # of renkei_kernels.h
+INTERFACE = 5  # of renkei_kernels.h
 FOLDER = Path(__file__).parent / "csrc"
 INSTRUCTIONS = {"x86_64": ("avx512", "avx2", "sse2"), "aarch64": ("sve512", "neon")}  # best first; others: generic
 
@@ -75,7 +75,7 @@ def _open(path: Path) -> ctypes.CDLL | None:
     library.renkei_pool_new.restype = c_void_p
     library.renkei_pool_free.argtypes = [c_void_p]
     library.renkei_pool_add.argtypes = [c_void_p, c_void_p, POINTER(_System)]
-    for name, arrays in (("values", 1), ("pull_back", 2), ("push_forward", 2)):
+    for name, arrays in (("values", 1), ("pull_back", 3), ("push_forward", 3)):
         getattr(library, f"renkei_pool_{name}").argtypes = [c_void_p, c_void_p, c_int32, c_int64, c_void_p, *[c_void_p] * arrays]
     return library
 

@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define RENKEI_INTERFACE 4
+#define RENKEI_INTERFACE 5
 
 #define RENKEI_API __attribute__((visibility("default")))
 
@@ -75,16 +75,18 @@ RENKEI_API int32_t renkei_push_forward(const renkei_model *model, renkei_list *l
                             const double *direction, double *change);
 
 /* A pool. Its structures are numbered as they are added; system->structures must be 1. Chosen ones are worked on in the order given,
- * their atoms one after another in the rows of the arrays, which are of the model's precision. All return 0, or 1 if memory ran out. */
+ * their atoms one after another in the rows of the arrays, which are of the model's precision; virial and strain are (count, 3, 3), or
+ * NULL. The change along a strain e is that of moving every vector between two atoms by e times itself. All return 0, or 1 if memory
+ * ran out. */
 RENKEI_API renkei_pool *renkei_pool_new(void);
 RENKEI_API void renkei_pool_free(renkei_pool *pool);
 RENKEI_API int32_t renkei_pool_add(renkei_pool *pool, const renkei_model *model, const renkei_system *system);
 RENKEI_API int32_t renkei_pool_values(const renkei_model *model, const renkei_pool *pool, int32_t threads, int64_t count,
                                       const int64_t *chosen, void *features);
 RENKEI_API int32_t renkei_pool_pull_back(const renkei_model *model, const renkei_pool *pool, int32_t threads, int64_t count,
-                                         const int64_t *chosen, const void *gradient, void *forces);
+                                         const int64_t *chosen, const void *gradient, void *forces, void *virial);
 RENKEI_API int32_t renkei_pool_push_forward(const renkei_model *model, const renkei_pool *pool, int32_t threads, int64_t count,
-                                            const int64_t *chosen, const void *direction, void *change);
+                                            const int64_t *chosen, const void *direction, const void *strain, void *change);
 
 #ifdef __cplusplus
 }
