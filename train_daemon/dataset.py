@@ -40,6 +40,9 @@ class Sample:
     forces: Array  # (N, 3) eV/A
     weight: float  # of its terms in the loss
     block: Block = ()  # of the chain, () where there is none
+    virial: Array | None = (
+        None  # (3, 3) eV, sum of vector (x) force over pairs: minus stress times volume; None where there is none
+    )
 
 
 @dataclass(frozen=True)

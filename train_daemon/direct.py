@@ -19,7 +19,7 @@ from train_daemon import losses
 from train_daemon.activations import apply, down, down_bent
 from train_daemon.blocks import Layers
 from train_daemon.losses import Residuals, Sums
-from train_daemon.recipe import Recipe, Table
+from train_daemon.recipe import Recipe, Table, clip
 
 
 class Trace(NamedTuple):
@@ -110,6 +110,7 @@ class DirectStep:
     def run(self, chosen: Array, rate: float) -> Sums:
         """One update of the parameters by a minibatch.  chosen: (B,)."""
         sums = self.differentiate(chosen, rate / self.recipe.learning_rate)
+        clip(torch.from_numpy(self.gradient), self.recipe.gradient_clip)
         self.count += 1
         adam(self.flat, self.gradient, self.moments, rate, self.count, self.recipe.weight_decay)
         return sums
@@ -140,17 +141,31 @@ class DirectStep:
     ) -> tuple[torch.Tensor, torch.Tensor, Sums]:
         """dL/dE (B,), minus dL / d gradient (A, F) in features as they are, and the sums."""
         table, maps = self.table, self.table.maps(chosen)
-        found = maps.forces(gradient if table.mixing is None else gradient @ table.mixing)
+        resolved = gradient if table.mixing is None else gradient @ table.mixing
+        found, virial = (maps.forces(resolved), None) if table.virials is None else maps.forces_and_virial(resolved)
         off, squares, wrong = np.empty(len(chosen)), np.empty(len(chosen)), torch.empty_like(found)
         pairs = (energy.numpy(), table.energies.numpy()), (found.numpy(), table.forces.numpy())
         residuals(chosen, table.starts, *pairs, (off, squares, wrong.numpy()))
         labels = self.weights[chosen], self.forced[chosen], self.sizes[chosen], table.compositions.numpy()[chosen]
-        left = Residuals(off, squares, *labels)
+        left, bent = self._with_virial(chosen, Residuals(off, squares, *labels), virial)
         slopes = losses.evaluate(self.recipe.loss, left, share)
         force_slopes(chosen, table.starts, slopes.by_square, wrong.numpy())
-        change = maps.change(wrong)
+        strain = None
+        if bent is not None and slopes.by_virial is not None:  # dL / d virial
+            strain = bent * torch.from_numpy(2 / 9 * slopes.by_virial / left.atoms).to(bent.dtype)[:, None, None]
+        change = maps.change(wrong, strain)
         by_energy = torch.from_numpy(slopes.by_energy).to(energy.dtype)
         return by_energy, change if table.mixing is None else change @ table.mixing.t(), losses.sums(left, slopes)
+
+    def _with_virial(self, chosen: Array, left: Residuals, found: torch.Tensor | None) -> tuple[Residuals, torch.Tensor | None]:
+        """The residuals with those of the virial, if somebody has one, and the latter over N, (B, 3, 3)."""
+        virials, known = self.table.virials, self.table.virial_known
+        if found is None or virials is None or known is None:
+            return left, None
+        where = torch.from_numpy(chosen)
+        bent = (found - virials[where]) / torch.from_numpy(left.atoms).to(found.dtype)[:, None, None]
+        squares = bent.double().square().mean((1, 2)).numpy()
+        return left._replace(virial_squares=squares, virial_known=known[where].double().numpy()), bent
 
     def rows(self, chosen: Array) -> Rows:
         """Rows of a minibatch; for structures that are all alike they depend on its size alone, and are kept."""

@@ -171,7 +171,7 @@ class _Run:
         """Write a row if enough steps are together; a loss that is not finite ends the fit."""
         if self.sums is None or not (last or self.steps >= ROW_STEPS):
             return
-        value, energy, force, structures = (float(total) for total in self.sums)
+        value, energy, force, structures, virial, virials = (float(total) for total in self.sums)
         if not math.isfinite(value):
             raise LearnFailed(
                 "the loss is not a finite number", f"epoch {place['epoch']}", "lower learner.learning_rate, or look at the labels"
@@ -180,6 +180,8 @@ class _Run:
             "rmse_energy_meV_per_atom": 1000.0 * self.scale * math.sqrt(energy / max(structures, 1)),
             "rmse_force_eV_per_A": self.scale * math.sqrt(force / max(structures, 1)),
         }
+        if virials:
+            self.errors["rmse_virial_meV_per_atom"] = 1000.0 * self.scale * math.sqrt(virial / virials)
         seconds = time.monotonic() - self.since
         self.budget.on_epoch({**place, "loss": value / self.steps, **self.errors, "samples": int(structures), "seconds": seconds})
         self.budget.on_progress(self.snapshot)

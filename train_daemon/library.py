@@ -35,10 +35,13 @@ class Library:
         self.kinds = np.zeros(0, dtype=np.int64)  # (A,) place of each atom's species
         self.energies = np.zeros(0)  # (n,) eV
         self.forces = np.zeros((0, 3))  # (A, 3) eV/A
+        self.virials = np.zeros((0, 3, 3))  # (n, 3, 3) eV, 0 where there is none
+        self.virial_known = np.zeros(0, dtype=bool)  # (n,)
         self.starts = np.zeros(1, dtype=np.int64)  # (n + 1,) first atom of each structure
         pair_count = len(descriptor.species) * (len(descriptor.species) + 1) // 2
         self.pair_energies = np.zeros((0, 2 * pair_count))  # (n, C) of each coefficient of kernels/baseline.py alone
         self.pair_forces = np.zeros((0, 3, 2 * pair_count))  # (A, 3, C)
+        self.pair_virials = np.zeros((0, 3, 3, 2 * pair_count))  # (n, 3, 3, C)
         self.shortest_A = np.full(pair_count, np.inf)  # distance of each species pair
         self._places: dict[bytes, int] = {}
 
@@ -69,6 +72,10 @@ class Library:
         factors = coefficients(baseline)
         return self.energies - self.pair_energies @ factors, self.forces - self.pair_forces @ factors
 
+    def virials_above(self, baseline: Baseline | None) -> Array:
+        """The virials (n, 3, 3) eV that a network is to learn above a two-body energy; they mean nothing where none is known."""
+        return self.virials if baseline is None else self.virials - self.pair_virials @ coefficients(baseline)
+
     def _grow(self, new: Sequence[Sample]) -> None:
         structures = [sample.structure for sample in new]
         places = [kinds(self.descriptor, structure.numbers) for structure in structures]
@@ -83,11 +90,14 @@ class Library:
         self.kinds = np.concatenate([self.kinds, *places])
         self.energies = np.append(self.energies, [sample.energy for sample in new])
         self.forces = np.concatenate([self.forces, *(sample.forces for sample in new)])
+        virials = [np.zeros((3, 3)) if sample.virial is None else sample.virial for sample in new]
+        self.virials = np.concatenate([self.virials, virials])
+        self.virial_known = np.append(self.virial_known, [sample.virial is not None for sample in new])
         self.starts = np.append(self.starts, self.starts[-1] + np.cumsum([len(kinds) for kinds in places]))
 
     def _take_pairs(self, structures: Sequence[Structure], places: Sequence[Array]) -> None:
         """What needs the pairs of structures: a two-body energy, and geometry and features without the compiled kernels."""
-        geometries, features, energies, forces = [], [], [], []
+        geometries, features, energies, forces, virials = [], [], [], [], []
         count, cutoff = len(self.descriptor.species), self.descriptor.radial_cutoff_A
         for structure, place in zip(structures, places, strict=True):
             found = pairs(structure.positions, structure.cell, structure.pbc, cutoff)
@@ -96,6 +106,7 @@ class Library:
                 parts = columns(found, place, count, cutoff)
                 energies.append(parts[0][None])
                 forces.append(parts[1])
+                virials.append(parts[2][None])
             if self.compiled is None:
                 near = (found.first, found.second, found.vector, found.distance)
                 geometries.append(products.geometry(self.spots, near, place, self.dtype))
@@ -103,6 +114,7 @@ class Library:
                 features.append(values(self.descriptor, structure.positions[None], *box)[0])
         self.pair_energies = np.concatenate([self.pair_energies, *energies])
         self.pair_forces = np.concatenate([self.pair_forces, *forces])
+        self.pair_virials = np.concatenate([self.pair_virials, *virials])
         self.features = np.concatenate([self.features, *features])
         if geometries:
             self.pool = products.join(([] if self.pool is None else [self.pool]) + geometries)

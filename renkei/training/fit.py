@@ -10,6 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
 from kernels.potentials.base import load
 from protocol.errors import BadSetting, LearnFailed
 from protocol.shutdown import Shutdown
@@ -61,8 +63,13 @@ Watch = Callable[[Course, int | None], None]  # after every optimiser step, with
 
 def training_set(frames: Sequence[Frame], species: tuple[int, ...]) -> TrainingSet:
     """The frames as a learner wants them, with weight 1, in blocks of their trajectories.  species: atomic numbers, ascending."""
-    samples = (Sample(key_of(f), f.structure, f.energy, f.forces, 1.0, (f.trajectory, f.place // BLOCK_STEPS)) for f in frames)
-    return TrainingSet(tuple(samples), species)
+    return TrainingSet(tuple(map(_sample, frames)), species)
+
+
+def _sample(frame: Frame) -> Sample:
+    virial = None if frame.stress is None else -frame.stress * abs(float(np.linalg.det(frame.structure.cell)))
+    block = frame.trajectory, frame.place // BLOCK_STEPS
+    return Sample(key_of(frame), frame.structure, frame.energy, frame.forces, 1.0, block, virial)
 
 
 def train(
