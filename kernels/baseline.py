@@ -66,8 +66,10 @@ def pair_number(a: Array, b: Array, species: int) -> Array:
     return low * species - low * (low - 1) // 2 + high - low
 
 
-def columns(pairs: Pairs, kinds: Array, species: int, cutoff_A: float) -> tuple[Array, Array]:
-    """Energy (C,) eV and forces (N, 3, C) eV/A of one structure for each coefficient alone: all A_ab, then all B_ab.
+def columns(pairs: Pairs, kinds: Array, species: int, cutoff_A: float) -> tuple[Array, Array, Array]:
+    """Energy (C,) eV, forces (N, 3, C) eV/A and virial (3, 3, C) eV of one structure for each coefficient alone.
+
+    The coefficients are all A_ab, then all B_ab.
 
     pairs: within the cut-off, from both ends.  kinds: (N,) places among so many species.  The pairs are in `pair_number`'s order.
     """
@@ -75,7 +77,7 @@ def columns(pairs: Pairs, kinds: Array, species: int, cutoff_A: float) -> tuple[
     u = np.clip((pairs.distance - half) / half, 0.0, 1.0)
     switch, fall = 1 + u**3 * (u * (15 - 6 * u) - 10), -30 * (u * (u - 1)) ** 2 / half
     number = pair_number(kinds[pairs.first], kinds[pairs.second], species)
-    energies, forces = np.empty(2 * count), np.empty((len(kinds), 3, 2 * count))
+    energies, forces, virial = np.empty(2 * count), np.empty((len(kinds), 3, 2 * count)), np.empty((3, 3, 2 * count))
     for first, power, sign in ((0, 12, 1.0), (count, 6, -1.0)):
         bare = sign * pairs.distance**-power
         slope = (-power * bare / pairs.distance) * switch + bare * fall
@@ -84,7 +86,10 @@ def columns(pairs: Pairs, kinds: Array, species: int, cutoff_A: float) -> tuple[
         place = pairs.first * count + number
         for axis in range(3):
             forces[:, axis, first : first + count] = np.bincount(place, push[:, axis], len(kinds) * count).reshape(-1, count)
-    return energies, forces
+            for other in range(3):
+                arm = -0.5 * pairs.vector[:, other] * push[:, axis]  # each pair is seen from both ends
+                virial[other, axis, first : first + count] = np.bincount(number, arm, count)
+    return energies, forces, virial
 
 
 def of_coefficients(coefficients: Array, species: int, cutoff_A: float) -> Baseline:

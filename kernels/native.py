@@ -77,7 +77,7 @@ def _open(path: Path) -> ctypes.CDLL | None:
     library.renkei_pool_new.argtypes = [c_char_p, POINTER(c_int32)]
     library.renkei_pool_free.argtypes = [c_void_p]
     library.renkei_pool_add.argtypes = [c_void_p, c_void_p, POINTER(_System)]
-    for name, arrays in (("values", 1), ("pull_back", 2), ("push_forward", 2)):
+    for name, arrays in (("values", 1), ("pull_back", 3), ("push_forward", 3)):
         getattr(library, f"renkei_pool_{name}").argtypes = [c_void_p, c_void_p, c_int32, c_int64, c_void_p, *[c_void_p] * arrays]
     return library
 

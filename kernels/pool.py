@@ -57,29 +57,43 @@ class Pool:
 
     def values(self, chosen: Array) -> Array:
         """Features (A, F).  chosen: (B,) numbers of structures."""
-        return self._call("values", self._full, chosen, (self.length, np.float64))
+        features = np.empty((self._rows(chosen), self.length))
+        self._call("values", self._full, chosen, features)
+        return features
 
-    def pull_back(self, chosen: Array, gradient: Array) -> Array:
-        """Forces (A, 3) for dE/dG (A, F).  chosen: (B,)."""
-        return self._call("pull_back", self._loops, chosen, (3, self.dtype), gradient)
+    def pull_back(self, chosen: Array, gradient: Array) -> tuple[Array, Array]:
+        """Forces (A, 3) and virial (B, 3, 3) for dE/dG (A, F).  chosen: (B,)."""
+        rows = self._rows(chosen)
+        gradient = shaped(gradient, (rows, self.length), "gradient", self.dtype)
+        forces: Array = np.empty((rows, 3), self.dtype)
+        virial: Array = np.empty((len(chosen), 3, 3), self.dtype)
+        self._call("pull_back", self._loops, chosen, gradient, forces, virial)
+        return forces, virial
 
-    def push_forward(self, chosen: Array, direction: Array) -> Array:
-        """Change of the features (A, F) along a direction (A, 3).  chosen: (B,)."""
-        return self._call("push_forward", self._loops, chosen, (self.length, self.dtype), direction)
+    def push_forward(self, chosen: Array, direction: Array, strain: Array | None = None) -> Array:
+        """Change of the features (A, F) along a direction (A, 3).  chosen: (B,).
 
-    def _call(self, name: str, loops: Loops, chosen: Array, made: tuple[int, type], *given: Array) -> Array:
-        chosen = np.ascontiguousarray(chosen, np.int64)
+        strain: (B, 3, 3); each vector between two atoms also moves by its structure's strain times itself.
+        """
+        rows = self._rows(chosen)
+        direction = shaped(direction, (rows, 3), "direction", self.dtype)
+        strain = None if strain is None else shaped(strain, (len(chosen), 3, 3), "strain", self.dtype)
+        change: Array = np.empty((rows, self.length), self.dtype)
+        self._call("push_forward", self._loops, chosen, direction, strain, change)
+        return change
+
+    def _rows(self, chosen: Array) -> int:
+        """A, the atoms of the chosen structures."""
         if len(chosen) and not (chosen.min() >= 0 and chosen.max() < len(self.starts) - 1):
             raise IndexError(f"structures {chosen.min()} to {chosen.max()} of a pool of {len(self.starts) - 1}")
-        rows = int((self.starts[chosen + 1] - self.starts[chosen]).sum())
-        width = self.length if name == "pull_back" else 3
-        arrays = [shaped(array, (rows, width), "rows", self.dtype) for array in given]
-        result: Array = np.empty((rows, made[0]), made[1])
+        return int((self.starts[chosen + 1] - self.starts[chosen]).sum())
+
+    def _call(self, name: str, loops: Loops, chosen: Array, *arrays: Array | None) -> None:
+        chosen = np.ascontiguousarray(chosen, np.int64)
+        places = [None if array is None else array.ctypes.data for array in arrays]
         function = getattr(self._library, f"renkei_pool_{name}")
-        places = [array.ctypes.data for array in (*arrays, result)]
         if function(loops.handle, self._pool, threads(), len(chosen), chosen.ctypes.data, *places):
             raise MemoryError(f"no memory for {len(chosen)} structures of a pool")
-        return result
 
     def _checked(self, error: int) -> None:
         if error:

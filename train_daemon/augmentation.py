@@ -41,4 +41,5 @@ def _copy(sample: Sample, settings: Augmentation) -> Sample:
         energy=float(sample.energy - np.sum(sample.forces * move)),
         forces=np.zeros_like(sample.forces),
         weight=settings.weight * sample.weight,
+        virial=None,
     )

@@ -24,8 +24,15 @@ class Maps(Protocol):
         """-J^T gradient.  gradient: (A, F) eV.  Returns (A, 3) eV/A."""
         ...
 
-    def change(self, direction: torch.Tensor) -> torch.Tensor:
-        """J direction.  direction: (A, 3) A.  Returns (A, F)."""
+    def forces_and_virial(self, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same, and the virial of each structure as kernels/descriptors/base.py has it, (B, 3, 3) eV."""
+        ...
+
+    def change(self, direction: torch.Tensor, strain: torch.Tensor | None = None) -> torch.Tensor:
+        """J direction.  direction: (A, 3) A.  Returns (A, F).
+
+        strain: (B, 3, 3); each vector between two atoms moves by its structure's strain times itself, too.
+        """
         ...
 
 
@@ -39,24 +46,54 @@ class CpuMaps:
 
     def forces(self, gradient: torch.Tensor) -> torch.Tensor:
         """-J^T gradient.  gradient: (A, F) eV.  Returns (A, 3) eV/A."""
-        return torch.from_numpy(pull_back(self.spots, self.pool, self.chosen, gradient.detach().contiguous().numpy()))
+        return self._pulled(gradient, False)[0]
 
-    def change(self, direction: torch.Tensor) -> torch.Tensor:
-        """J direction.  direction: (A, 3) A.  Returns (A, F)."""
-        return torch.from_numpy(push_forward(self.spots, self.pool, self.chosen, direction.detach().contiguous().numpy()))
+    def forces_and_virial(self, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same, and the virial (B, 3, 3) eV."""
+        return self._pulled(gradient, True)
+
+    def _pulled(self, gradient: torch.Tensor, with_virial: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        found = pull_back(self.spots, self.pool, self.chosen, gradient.detach().contiguous().numpy(), with_virial)
+        return torch.from_numpy(found[0]), torch.from_numpy(found[1])
+
+    def change(self, direction: torch.Tensor, strain: torch.Tensor | None = None) -> torch.Tensor:
+        """J direction and that of a strain (B, 3, 3).  direction: (A, 3) A.  Returns (A, F)."""
+        if strain is None:
+            strain = direction.new_empty((0, 3, 3))
+        given = (part.detach().contiguous().numpy() for part in (direction, strain))
+        return torch.from_numpy(push_forward(self.spots, self.pool, self.chosen, *given))
 
 
 @dataclass(frozen=True)
 class DeviceMaps:
     """The maps in plain torch, on any device."""
 
-    pairs: dict[str, torch.Tensor]  # first, second, at (M,); unit (M, 3); distance (M,); series, slopes (M, radial terms)
+    pairs: dict[str, torch.Tensor]  # first, second, at, owner (M,); unit (M, 3); distance (M,); series, slopes (M, radial terms)
     triplets: dict[str, torch.Tensor]  # left, right (T,); at (T, K); cosine (T,); series, slopes (T, angular terms); cuts (T, K)
+    structures: int
     atoms: int
     length: int
 
     def forces(self, gradient: torch.Tensor) -> torch.Tensor:
         """-J^T gradient.  gradient: (A, F) eV.  Returns (A, 3) eV/A."""
+        return self._forces(self._by_vectors(gradient))
+
+    def forces_and_virial(self, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same, and the virial (B, 3, 3) eV."""
+        p, on_pair = self.pairs, self._by_vectors(gradient)
+        virial = on_pair.new_zeros((self.structures, 3, 3))
+        outer = self._vectors()[:, :, None] * on_pair[:, None, :]
+        return self._forces(on_pair), virial.index_add(0, p["owner"], outer, alpha=-1)
+
+    def _vectors(self) -> torch.Tensor:
+        return self.pairs["unit"] * self.pairs["distance"][:, None]
+
+    def _forces(self, on_pair: torch.Tensor) -> torch.Tensor:
+        zeros = on_pair.new_zeros((self.atoms, 3))
+        return zeros.index_add(0, self.pairs["first"], on_pair).index_add(0, self.pairs["second"], -on_pair)
+
+    def _by_vectors(self, gradient: torch.Tensor) -> torch.Tensor:
+        """Derivative of the energy by the vector of each pair, (M, 3) eV/A."""
         p, t, flat = self.pairs, self.triplets, gradient.reshape(-1)
         terms = torch.arange(p["slopes"].shape[1], device=flat.device)
         rows = flat[(p["first"] * self.length + p["at"])[:, None] + terms]
@@ -69,13 +106,14 @@ class DeviceMaps:
             mine, theirs = p["unit"][t[side]], p["unit"][t[other]]
             bend = (theirs - t["cosine"][:, None] * mine) / p["distance"][t[side]][:, None]
             on_pair = on_pair.index_add(0, t[side], by_angle * bend + (t[slope] * total).sum(1, keepdim=True) * mine)
-        zeros = torch.zeros((self.atoms, 3), dtype=flat.dtype, device=flat.device)
-        return zeros.index_add(0, p["first"], on_pair).index_add(0, p["second"], -on_pair)
+        return on_pair
 
-    def change(self, direction: torch.Tensor) -> torch.Tensor:
-        """J direction.  direction: (A, 3) A.  Returns (A, F)."""
+    def change(self, direction: torch.Tensor, strain: torch.Tensor | None = None) -> torch.Tensor:
+        """J direction and that of a strain (B, 3, 3).  direction: (A, 3) A.  Returns (A, F)."""
         p, t = self.pairs, self.triplets
         moves = direction[p["second"]] - direction[p["first"]]
+        if strain is not None:
+            moves = moves + (strain[p["owner"]] * self._vectors()[:, None, :]).sum(2)
         longer = (moves * p["unit"]).sum(1)
         flat = torch.zeros(self.atoms * self.length, dtype=direction.dtype, device=direction.device)
         terms = torch.arange(p["slopes"].shape[1], device=flat.device)
@@ -141,6 +179,7 @@ class PlainPool:
             "first": c["first"][pair] + atom[shift],
             "second": c["second"][pair] + atom[shift],
             "at": self.radial[species] + seen,
+            "owner": shift,
             "unit": c["unit"][pair],
             "distance": distance,
             "slopes": cut[:, 1:2] * series + cut[:, 0:1] * (2 / spots.radial_cutoff_A) * slopes,
@@ -159,7 +198,7 @@ class PlainPool:
             "left_slope": f[:, 1::2] * g[:, 0::2],
             "right_slope": f[:, 0::2] * g[:, 1::2],
         }
-        return DeviceMaps(pairs, triplets, int(sizes[:, 0].sum()), spots.length)
+        return DeviceMaps(pairs, triplets, len(chosen), int(sizes[:, 0].sum()), spots.length)
 
     def _rows(self, chosen: Array, sizes: Array, base: Array, kind: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Rows of a column for the chosen structures, and the place in the minibatch of each row's structure."""
@@ -202,22 +241,44 @@ class ForceProduct(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *upstream: torch.Tensor) -> tuple[torch.Tensor, None]:
         """upstream: (A, 3), derivative of the loss with respect to the forces. Returns (A, F)."""
-        return -ChangeProduct.apply(upstream[0], ctx.maps), None
+        return -ChangeProduct.apply(upstream[0], None, ctx.maps), None
 
 
-class ChangeProduct(torch.autograd.Function):
-    """Displacements -> change of the features: minus the transpose of ForceProduct, and each is the other's backward pass."""
+class VirialProduct(torch.autograd.Function):
+    """dE/dG -> forces and virial."""
 
     @staticmethod
-    def forward(ctx: Any, direction: torch.Tensor, maps: Maps) -> torch.Tensor:
-        """direction: (A, 3) A. Returns (A, F)."""
+    def forward(ctx: Any, gradient: torch.Tensor, maps: Maps) -> tuple[torch.Tensor, torch.Tensor]:
+        """gradient: (A, F) eV. Returns (A, 3) eV/A and (B, 3, 3) eV."""
         ctx.maps = maps
-        return maps.change(direction)
+        return maps.forces_and_virial(gradient)
 
     @staticmethod
     def backward(ctx: Any, *upstream: torch.Tensor) -> tuple[torch.Tensor, None]:
-        """upstream: (A, F), derivative with respect to the change. Returns (A, 3)."""
-        return -ForceProduct.apply(upstream[0], ctx.maps), None
+        """upstream: (A, 3) and (B, 3, 3), derivatives of the loss. Returns (A, F)."""
+        return -ChangeProduct.apply(*upstream, ctx.maps), None
+
+
+class ChangeProduct(torch.autograd.Function):
+    """Displacements, and strains if there are some -> change of the features.
+
+    Minus the transpose of ForceProduct, or of VirialProduct (features do not see a rotation, so the virial is symmetric, and the
+    antisymmetric part of a strain changes nothing); each is the other's backward pass.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, direction: torch.Tensor, strain: torch.Tensor | None, maps: Maps) -> torch.Tensor:
+        """direction: (A, 3) A. strain: (B, 3, 3). Returns (A, F)."""
+        ctx.maps, ctx.strained = maps, strain is not None
+        return maps.change(direction, strain)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None, None]:
+        """upstream: (A, F), derivative with respect to the change. Returns (A, 3) and (B, 3, 3)."""
+        if not ctx.strained:
+            return -ForceProduct.apply(upstream[0], ctx.maps), None, None
+        forces, virial = VirialProduct.apply(upstream[0], ctx.maps)
+        return -forces, -virial, None
 
 
 def network(layers: Layers, activation: str, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

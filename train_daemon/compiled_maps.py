@@ -19,8 +19,14 @@ class CompiledMaps:
 
     def forces(self, gradient: torch.Tensor) -> torch.Tensor:
         """-J^T gradient.  gradient: (A, F) eV.  Returns (A, 3) eV/A."""
-        return torch.from_numpy(self.pool.pull_back(self.chosen, gradient.detach().numpy()))
+        return self.forces_and_virial(gradient)[0]
 
-    def change(self, direction: torch.Tensor) -> torch.Tensor:
-        """J direction.  direction: (A, 3) A.  Returns (A, F)."""
-        return torch.from_numpy(self.pool.push_forward(self.chosen, direction.detach().numpy()))
+    def forces_and_virial(self, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same, and the virial (B, 3, 3) eV."""
+        forces, virial = self.pool.pull_back(self.chosen, gradient.detach().numpy())
+        return torch.from_numpy(forces), torch.from_numpy(virial)
+
+    def change(self, direction: torch.Tensor, strain: torch.Tensor | None = None) -> torch.Tensor:
+        """J direction and that of a strain (B, 3, 3).  direction: (A, 3) A.  Returns (A, F)."""
+        bent = None if strain is None else strain.detach().numpy()
+        return torch.from_numpy(self.pool.push_forward(self.chosen, direction.detach().numpy(), bent))

@@ -40,6 +40,7 @@ class Sample:
     forces: Array  # (N, 3) eV/A
     weight: float  # of its terms in the loss
     block: Block = ()  # of the chain, () where there is none
+    virial: Array | None = None  # (3, 3) eV: minus stress times volume
 
 
 @dataclass(frozen=True)
@@ -245,11 +246,16 @@ def validation_side(samples: Sequence[Sample]) -> Array:
     return np.array([name in chosen for name in names], dtype=bool)
 
 
+def virial_of(stress: Array | None, cell: Array) -> Array | None:
+    """The virial (3, 3) eV of a stress (3, 3) eV/A^3, tension positive, in a cell (3, 3) A; None where there is none."""
+    return None if stress is None else -stress * abs(float(np.linalg.det(cell)))
+
+
 def _sample(label: Label, block: Block) -> Sample:
     structure = label.structure
     parts = (structure.positions, structure.numbers.astype(np.int64), structure.cell, structure.pbc.astype(np.int8))
     key = _digest(b"".join(np.ascontiguousarray(part).tobytes() for part in parts))
-    return Sample(key, structure, label.energy, label.forces, 1.0, block)
+    return Sample(key, structure, label.energy, label.forces, 1.0, block, virial_of(label.stress, structure.cell))
 
 
 def _digest(data: bytes) -> bytes:

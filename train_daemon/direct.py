@@ -51,6 +51,7 @@ class _Pass(NamedTuple):
     traces: list[Trace]
     maps: Maps
     wrong: torch.Tensor  # (A, 3) residuals of the forces
+    bent: torch.Tensor | None  # (B, 3, 3) residuals of the virials over N
 
 
 def _gradient(part: torch.Tensor) -> torch.Tensor:
@@ -114,16 +115,19 @@ class DirectStep:
         one = table.kinds[: self.sizes[0]]
         self.uniform = bool(np.all(self.sizes == len(one)) and np.all(table.kinds.reshape(-1, len(one)) == one))
         self.weights, self.forced = (part.numpy().astype(np.float64) for part in (table.weights, table.forced))
+        self.known = None if table.virial_known is None else table.virial_known.numpy().astype(np.float64)
         self._kept: dict[int, Rows] = {}
         self._pass: _Pass | None = None
 
     def labels(self, chosen: Array) -> Labels:
-        """What is known of the chosen structures before anything is computed.  chosen: (B,)."""
-        return Labels(self.weights[chosen], self.forced[chosen], self.sizes[chosen], self.table.compositions.numpy()[chosen])
+        """See Engine."""
+        known = None if self.known is None else self.known[chosen]
+        compositions = self.table.compositions.numpy()[chosen]
+        return Labels(self.weights[chosen], self.forced[chosen], self.sizes[chosen], compositions, known)
 
     @torch.no_grad()
-    def forward(self, chosen: Array) -> tuple[Array, Array]:
-        """Residuals of the energies (B,) and mean squares of those of the forces (B,).  chosen: (B,)."""
+    def forward(self, chosen: Array) -> tuple[Array, ...]:
+        """See Engine."""
         table, rows, slopes = self.table, self.rows(chosen), self.table.slopes.unbind()
         shift = rows.every + np.repeat(table.starts[chosen] - rows.begin, rows.sizes)
         energy = table.energies.new_zeros(len(chosen))
@@ -135,20 +139,31 @@ class DirectStep:
             gradient.index_copy_(0, rows.kinds[kind], trace.gradient * slopes[kind])
             traces.append(trace)
         maps = table.maps(chosen)
-        found = maps.forces(gradient if table.mixing is None else gradient @ table.mixing)
+        resolved = gradient if table.mixing is None else gradient @ table.mixing
+        found, virial = (maps.forces(resolved), None) if table.virials is None else maps.forces_and_virial(resolved)
         off, squares, wrong = np.empty(len(chosen)), np.empty(len(chosen)), torch.empty_like(found)
         pairs = (energy.numpy(), table.energies.numpy()), (found.numpy(), table.forces.numpy())
         residuals(chosen, table.starts, *pairs, (off, squares, wrong.numpy()))
-        self._pass = _Pass(chosen, rows, traces, maps, wrong)
-        return off, squares
+        bent = None if virial is None else self._bent(chosen, virial)
+        self._pass = _Pass(chosen, rows, traces, maps, wrong, bent)
+        return (off, squares) if bent is None else (off, squares, bent.double().square().mean((1, 2)).numpy())
+
+    def _bent(self, chosen: Array, found: torch.Tensor) -> torch.Tensor:
+        """Residuals of the virials over N, (B, 3, 3)."""
+        assert self.table.virials is not None
+        atoms = torch.from_numpy(self.sizes[chosen]).to(found.dtype)
+        return (found - self.table.virials[torch.from_numpy(chosen)]) / atoms[:, None, None]
 
     @torch.no_grad()
-    def backward(self, by_energy: Array, by_square: Array) -> None:
-        """Write the parameters' gradient of the last pass.  by_energy, by_square: (B,) slopes of the loss."""
+    def backward(self, by_energy: Array, by_square: Array, by_virial: Array | None) -> None:
+        """See Engine."""
         assert self._pass is not None
-        table, (chosen, rows, traces, maps, wrong) = self.table, self._pass
+        table, (chosen, rows, traces, maps, wrong, bent) = self.table, self._pass
         force_slopes(chosen, table.starts, by_square, wrong.numpy())
-        change = maps.change(wrong)
+        strain = None
+        if bent is not None and by_virial is not None:  # dL / d virial
+            strain = bent * torch.from_numpy(2 / 9 * by_virial / self.sizes[chosen]).to(bent.dtype)[:, None, None]
+        change = maps.change(wrong, strain)
         if table.mixing is not None:
             change = change @ table.mixing.t()
         slopes, by_structure = table.slopes.unbind(), torch.from_numpy(by_energy).to(change.dtype)

@@ -21,7 +21,7 @@ from train_daemon.group import ALONE, Group
 from train_daemon.learners.base import Budget, FitReport
 from train_daemon.losses import Sums
 from train_daemon.polish import chunks, polish
-from train_daemon.recipe import Recipe, Table, cosine_rate
+from train_daemon.recipe import Recipe, Table, clip, cosine_rate
 from train_daemon.step import Engine, differentiate
 
 ROW_STEPS = 100  # epochs shorter than this share a row of the journal
@@ -80,6 +80,7 @@ class _Fit:
             for begin in range(0, count, recipe.batch):
                 rate = cosine_rate(recipe, self.step / steps)
                 run.count(self.differentiate(order[begin : begin + recipe.batch], rate / recipe.learning_rate))
+                clip(self.engine.gradient, recipe.gradient_clip)
                 self.engine.update(rate)
                 self.exported.stepped()
                 self.step += 1
@@ -187,7 +188,7 @@ class _Run:
         """Write a row if enough steps are together; a loss that is not finite ends the fit."""
         if self.sums is None or not (last or self.steps >= ROW_STEPS):
             return
-        value, energy, force, structures = (float(total) for total in self.sums)
+        value, energy, force, structures, virial, virials = (float(total) for total in self.sums)
         if not math.isfinite(value):
             raise LearnFailed(
                 "the loss is not a finite number", f"epoch {place['epoch']}", "lower learner.learning_rate, or look at the labels"
@@ -196,6 +197,8 @@ class _Run:
             "rmse_energy_meV_per_atom": 1000.0 * self.scale * math.sqrt(energy / max(structures, 1)),
             "rmse_force_eV_per_A": self.scale * math.sqrt(force / max(structures, 1)),
         }
+        if virials:
+            self.errors["rmse_virial_meV_per_atom"] = 1000.0 * self.scale * math.sqrt(virial / virials)
         seconds = time.monotonic() - self.since
         self.budget.on_epoch({**place, "loss": value / self.steps, **self.errors, "samples": int(structures), "seconds": seconds})
         self.budget.on_progress(self.snapshot)

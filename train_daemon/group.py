@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -33,19 +33,18 @@ class Group:
         """This process's part of so many structures."""
         return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
 
-    def whole(self, part: tuple[Any, Any] | None, like: Any) -> tuple[Any, Any]:
-        """The columns (B,) of a minibatch from those of its parts, None for an empty one.  like: (B,) of the same kind."""
+    def whole(self, part: Sequence[Any] | None, count: int, like: Any) -> Sequence[Any]:
+        """So many columns (B,) of a minibatch from those of its parts, None for an empty one.  like: (B,) of the same kind."""
         if self.size == 1:
             assert part is not None
             return part
         plain = isinstance(like, np.ndarray)
-        every = torch.zeros(2, len(like), dtype=torch.float64, device="cpu" if plain else like.device)
+        every = torch.zeros(count, len(like), dtype=torch.float64, device="cpu" if plain else like.device)
         if part is not None:
             for row, column in zip(every, part, strict=True):
                 row[self.part(len(like))] = torch.as_tensor(column)
         dist.all_reduce(every)
-        first, second = (row.numpy() if plain else row.to(like.dtype) for row in every)
-        return first, second
+        return [row.numpy() if plain else row.to(like.dtype) for row in every]
 
     def add(self, gradient: torch.Tensor) -> None:
         """Sum the gradients (P,) of all parts, in place."""

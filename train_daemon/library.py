@@ -35,6 +35,14 @@ class Below(NamedTuple):
 NOTHING_BELOW = Below()
 
 
+class _Label(NamedTuple):
+    """What is learned of one structure."""
+
+    energy: float  # eV
+    forces: Array  # (N, 3) eV/A
+    virial: Array  # (3, 3) eV
+
+
 class Library:
     """Grows only; structures keep their places. n structures, A atoms in all.
 
@@ -60,11 +68,14 @@ class Library:
         self.kinds = np.zeros(0, dtype=np.int64)  # (A,) place of each atom's species
         self.energies = np.zeros(0)  # (n,) eV, above the charges
         self.forces = np.zeros((0, 3))  # (A, 3) eV/A, above the charges
+        self.virials = np.zeros((0, 3, 3))  # (n, 3, 3) eV, above the charges; they mean nothing where none is known
+        self.virial_known = np.zeros(0, dtype=bool)  # (n,)
         self.starts = np.zeros(1, dtype=np.int64)  # (n + 1,) first atom of each structure
         species = len(descriptor.species)
         pair_count = species * (species + 1) // 2
         self.shifts = np.zeros((species, descriptor.length))  # of the features, about their means: so they keep their digits
         self.pair_energies = np.zeros((0, 2 * pair_count))  # (n, C) of each coefficient of kernels/baseline.py alone
+        self.pair_virials = np.zeros((0, 3, 3, 2 * pair_count))  # (n, 3, 3, C)
         self.shortest_A = np.full(pair_count, np.inf)  # distance of each species pair
         self._features = ScratchArray(scratch, (descriptor.length,), dtype)
         self._pair_forces = ScratchArray(scratch, (3, 2 * pair_count), np.float64)
@@ -95,8 +106,10 @@ class Library:
                 self._take([sample.structure for sample in new[chunk]], places[chunk])
             self.kinds = np.concatenate([self.kinds, *places])
             labels = [self._above_charges(sample, place) for sample, place in zip(new, places, strict=True)]
-            self.energies = np.append(self.energies, [energy for energy, _ in labels])
-            self.forces = np.concatenate([self.forces, *(forces for _, forces in labels)])
+            self.energies = np.append(self.energies, [label.energy for label in labels])
+            self.forces = np.concatenate([self.forces, *(label.forces for label in labels)])
+            self.virials = np.concatenate([self.virials, [label.virial for label in labels]])
+            self.virial_known = np.append(self.virial_known, [sample.virial is not None for sample in new])
             self.starts = np.append(self.starts, self.starts[-1] + np.cumsum([len(place) for place in places]))
             for sample in new:
                 self._places[sample.key] = len(self._places)
@@ -121,6 +134,10 @@ class Library:
             return self.energies, self.forces
         factors = coefficients(baseline)
         return self.energies - self.pair_energies @ factors, self.forces - self.pair_forces @ factors
+
+    def virials_above(self, baseline: Baseline | None) -> Array:
+        """The virials (n, 3, 3) eV that a network is to learn above a two-body energy; they mean nothing where none is known."""
+        return self.virials if baseline is None else self.virials - self.pair_virials @ coefficients(baseline)
 
     def moments(self, rows: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of the features, (species, F) each; 0 for a species without atoms.  rows: (m,) atoms."""
@@ -156,24 +173,27 @@ class Library:
             self._seen.add(new)
         self._features.append(features - self.shifts[kind])
 
-    def _above_charges(self, sample: Sample, place: Array) -> tuple[float, Array]:
-        """Energy and forces without those of the charges.  place: (N,) of the atoms' species."""
+    def _above_charges(self, sample: Sample, place: Array) -> _Label:
+        """A label without the part of the charges.  place: (N,) of the atoms' species."""
+        label = _Label(sample.energy, sample.forces, np.zeros((3, 3)) if sample.virial is None else sample.virial)
         if self.charges is None:
-            return sample.energy, sample.forces
+            return label
         found = coulomb.sums(self.charges, sample.structure, place)
-        return sample.energy - float(found.energy[0]), sample.forces - found.forces[0]
+        return _Label(label.energy - float(found.energy[0]), label.forces - found.forces[0], label.virial - found.virial[0])
 
     def _take_pairs(self, structures: Sequence[Structure], places: Sequence[Array]) -> None:
         """What a two-body energy needs."""
         count, cutoff = len(self.descriptor.species), self.descriptor.radial_cutoff_A
-        energies = []
+        energies, virials = [], []
         for structure, place in zip(structures, places, strict=True):
             found = pairs(structure.positions, structure.cell, structure.pbc, cutoff)
             np.minimum.at(self.shortest_A, pair_number(place[found.first], place[found.second], count), found.distance)
-            energy, forces = columns(found, place, count, cutoff)
-            energies.append(energy[None])
+            energy, forces, virial = columns(found, place, count, cutoff)
+            energies.append(energy)
+            virials.append(virial)
             self._pair_forces.append(forces)
-        self.pair_energies = np.concatenate([self.pair_energies, *energies])
+        self.pair_energies = np.concatenate([self.pair_energies, energies])
+        self.pair_virials = np.concatenate([self.pair_virials, virials])
 
     def _take_geometry(self, structures: Sequence[Structure], places: Sequence[Array]) -> Array:
         """Pairs and triplets without the compiled kernels.  Returns the features (a, F)."""

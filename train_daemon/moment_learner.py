@@ -51,6 +51,7 @@ class NetworkSettings(Section):
     batch: int = Field(default=16, ge=1)  # structures of a minibatch
     learning_rate: float = Field(default=3e-3, gt=0, le=1)  # of AdamW, at the start of each fit; it ends at 1e-5 along a cosine
     weight_decay: float = Field(default=0.0, ge=0, le=1)  # of AdamW
+    gradient_clip: float = Field(default=0.0, ge=0)  # longest gradient of a step by a network's parameters, Euclidean; 0: any
     ema: float = Field(default=0.0, ge=0, lt=1)  # decay of the moving average of the weights, which is what leaves a fit; 0: none
     patience_epochs: int = Field(
         default=0, ge=0
@@ -198,8 +199,8 @@ class MomentLearner:
 
         s = self.settings
         seed = (hash((self.context.seed, model.fits - 1)) + member) % 2**32
-        end = s.weight_decay, s.ema, s.patience_epochs, s.polish_steps
-        return Recipe(s.batch, s.learning_rate, min(1e-5, s.learning_rate), s.loss, s.activation, seed, *end, self._shared)
+        end = s.weight_decay, s.ema, s.patience_epochs, s.polish_steps, self._shared, s.gradient_clip
+        return Recipe(s.batch, s.learning_rate, min(1e-5, s.learning_rate), s.loss, s.activation, seed, *end)
 
     @property
     def _shared(self) -> bool:
@@ -238,5 +239,7 @@ def _together(reports: Sequence[FitReport]) -> FitReport:
     """Steps and epochs of all members, and their root mean square errors."""
     if len(reports) == 1:
         return reports[0]
-    errors = {name: float(np.sqrt(np.mean([report.errors[name] ** 2 for report in reports]))) for name in reports[0].errors}
+    names = {name: None for report in reports for name in report.errors}  # a resampled side may lack virials
+    told = {name: [report.errors[name] for report in reports if name in report.errors] for name in names}
+    errors = {name: float(np.sqrt(np.mean(np.square(values)))) for name, values in told.items()}
     return FitReport(sum(report.steps for report in reports), sum(report.epochs for report in reports), errors)

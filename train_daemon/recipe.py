@@ -28,6 +28,7 @@ class Recipe:
     patience_epochs: int = 0  # without a better validation loss, then the fit ends; 0: no validation
     polish_steps: int = 0  # of L-BFGS on all structures, at the end
     shared: bool = False  # the species' networks are equal but for their first and last biases
+    gradient_clip: float = 0.0  # longest gradient of a step by the parameters, Euclidean; 0: any
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Table:
     mixing: torch.Tensor | None  # (F, R): d features / d resolved features; None for the identity
     energy_scale: float  # eV
     maps: Callable[[Array], Maps]  # of the chosen structures
+    virials: torch.Tensor | None = None  # (n, 3, 3), 0 where there is none; None: no structure has one
+    virial_known: torch.Tensor | None = None  # (n,) 1; 0 for a structure without a virial
 
     def inputs(self, kind: int, rows: Array) -> torch.Tensor:
         """Standardised features of atoms of one species, (a, F).  rows: (a,)."""
@@ -59,3 +62,10 @@ class Table:
 def cosine_rate(recipe: Recipe, done: float) -> float:
     """Learning rate after a share `done` of the fit."""
     return recipe.last_learning_rate + (recipe.learning_rate - recipe.last_learning_rate) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def clip(gradient: torch.Tensor, longest: float) -> None:
+    """Shorten a gradient (P,), in place, to a Euclidean norm of at most `longest`; 0 leaves it as it is."""
+    if longest:
+        norm = torch.linalg.vector_norm(gradient)
+        gradient.mul_(longest / norm.clamp(min=longest))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
@@ -10,7 +10,7 @@ import torch
 from kernels.arrays import Array
 from train_daemon import losses
 from train_daemon.group import ALONE, Group
-from train_daemon.losses import Labels, Loss, Numbers, Residuals, Sums
+from train_daemon.losses import Labels, Loss, Numbers, Sums
 
 
 class Engine(Protocol):
@@ -22,12 +22,15 @@ class Engine(Protocol):
         """What is known of the chosen structures before anything is computed.  chosen: (B,)."""
         ...
 
-    def forward(self, chosen: Array) -> tuple[Numbers, Numbers]:
-        """Residuals of the energies (B,) and mean squares of those of the forces (B,).  chosen: (B,)."""
+    def forward(self, chosen: Array) -> Sequence[Numbers]:
+        """Residuals of the energies, mean squares of those of the forces, and of the virials if there are some, (B,) each.
+
+        chosen: (B,).
+        """
         ...
 
-    def backward(self, by_energy: Numbers, by_square: Numbers) -> None:
-        """Write the parameters' gradient of the last pass.  by_energy, by_square: (B,) slopes of the loss."""
+    def backward(self, by_energy: Numbers, by_square: Numbers, by_virial: Numbers | None) -> None:
+        """Write the parameters' gradient of the last pass, from the loss's slopes (B,) by what it returned."""
         ...
 
     def update(self, rate: float) -> None:
@@ -50,12 +53,14 @@ def differentiate(
     mine = group.part(len(chosen))
     found = engine.forward(chosen[mine]) if mine.start < mine.stop else None
     labels = engine.labels(chosen)
-    every = Residuals(*group.whole(found, labels.weights), *labels)
+    count = 2 if labels.virial_known is None else 3
+    every = losses.residuals(group.whole(found, count, labels.weights), labels)
     slopes = losses.evaluate(loss, every, share)
     if found is None:
         engine.gradient.zero_()
     else:
-        engine.backward(slopes.by_energy[mine], slopes.by_square[mine])
+        by_virial = None if slopes.by_virial is None else slopes.by_virial[mine]
+        engine.backward(slopes.by_energy[mine], slopes.by_square[mine], by_virial)
     group.add(engine.gradient)
     if project is not None:
         project(engine.gradient)

@@ -48,6 +48,8 @@ def table_of(library: Library, network: BpnnModel, sides: Sides, device: str) ->
         mixing=_mixing(library, device),
         energy_scale=network.energy_scale_eV,
         maps=_maps(library, device, resident),
+        virials=there(library.virials_above(network.baseline) / network.energy_scale_eV) if library.virial_known.any() else None,
+        virial_known=there(library.virial_known) if library.virial_known.any() else None,
     )
 
 

@@ -9,7 +9,7 @@ import torch
 
 from kernels.arrays import Array
 from kernels.descriptors.products import Geometry, Layout
-from kernels.descriptors.triton_gpu import Edges, Measured, Plan, change, edges, forces, plan_of_layout
+from kernels.descriptors.triton_gpu import Edges, Measured, Plan, change, collected, edges, forces, plan_of_layout, pulled
 
 
 @dataclass(frozen=True)
@@ -19,14 +19,24 @@ class TritonMaps:
     plan: Plan
     near: Edges
     table: Measured
+    sizes: Array  # (B,) atoms of each structure
 
     def forces(self, gradient: torch.Tensor) -> torch.Tensor:
         """-J^T gradient.  gradient: (A, F) eV.  Returns (A, 3) eV/A."""
         return forces(self.plan, self.near, self.table, gradient.detach())
 
-    def change(self, direction: torch.Tensor) -> torch.Tensor:
-        """J direction.  direction: (A, 3) A.  Returns (A, F)."""
-        return change(self.plan, self.near, self.table, direction.detach())
+    def forces_and_virial(self, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same, and the virial (B, 3, 3) eV."""
+        work = self.plan, self.near, self.table
+        found, parts = collected(*work, pulled(*work, gradient.detach()), True)
+        total = torch.segment_reduce(parts.reshape(-1, 9), "sum", lengths=torch.from_numpy(self.sizes).to(parts.device))
+        return found, total.reshape(-1, 3, 3)
+
+    def change(self, direction: torch.Tensor, strain: torch.Tensor | None = None) -> torch.Tensor:
+        """J direction and that of a strain (B, 3, 3).  direction: (A, 3) A.  Returns (A, F)."""
+        if strain is not None:
+            strain = strain.detach()[torch.from_numpy(np.repeat(np.arange(len(self.sizes)), self.sizes)).to(strain.device)]
+        return change(self.plan, self.near, self.table, direction.detach(), strain)
 
 
 class TritonPool:
@@ -59,7 +69,7 @@ class TritonPool:
             torch.cat([near.incoming_begin[atoms] - pair_shift, pairs_again]),
             near.incoming[pairs] - self._repeated(sizes[:, 1], moved[:, 1]),
         )
-        return TritonMaps(self.plan, chosen_near, Measured(*(column[pairs] for column in self.table)))
+        return TritonMaps(self.plan, chosen_near, Measured(*(column[pairs] for column in self.table)), sizes[:, 0])
 
     def _there(self, column: Array) -> torch.Tensor:
         return torch.from_numpy(column).to(self.device)

@@ -216,7 +216,7 @@ struct renkei_pool {
 
 namespace {
 
-// act(desk, structure, first row) for every chosen structure
+// act(desk, structure, first row, place among the chosen) for every chosen structure
 template <class T, class Act>
 void each_chosen(const Model<T> &model, const renkei_pool &pool, int threads, int64_t count, const int64_t *chosen, Act act) {
     std::vector<std::unique_ptr<Desk<T>>> desks(std::max(threads, 1));
@@ -227,7 +227,7 @@ void each_chosen(const Model<T> &model, const renkei_pool &pool, int threads, in
 #pragma omp parallel for num_threads(int(desks.size())) schedule(dynamic, 1) if (desks.size() > 1)
     for (int64_t n = 0; n < count; n++) {
         try {
-            act(*desks[omp_get_thread_num()], pool.structures[chosen[n]], first[n]);
+            act(*desks[omp_get_thread_num()], pool.structures[chosen[n]], first[n], n);
         } catch (...) {
 #pragma omp critical
             problem = std::current_exception();
@@ -236,16 +236,17 @@ void each_chosen(const Model<T> &model, const renkei_pool &pool, int threads, in
     if (problem) std::rethrow_exception(problem);
 }
 
-// features, or their change along a direction (rows, 3)
+// features, or their change along a direction (rows, 3) and a strain (count, 3, 3), if there is one
 template <class T>
 void pool_values_of(const Model<T> &model, const renkei_pool &pool, int threads, int64_t count, const int64_t *chosen,
-                    const T *direction, T *result) {
-    each_chosen(model, pool, threads, count, chosen, [&](Desk<T> &desk, const Fixed &one, int64_t row) {
-        std::vector<double> motion;
+                    const T *direction, const T *strain, T *result) {
+    each_chosen(model, pool, threads, count, chosen, [&](Desk<T> &desk, const Fixed &one, int64_t row, int64_t n) {
+        std::vector<double> motion, mine;
         if (direction) motion.assign(direction + 3 * row, direction + 3 * (row + one.atoms));
+        if (strain) mine.assign(strain + 9 * n, strain + 9 * (n + 1));
         for (int64_t i = 0; i < one.atoms; i++) {
             desk.around.gather(one.near, one.positions, i);
-            model.plan.unfold(direction ? desk.around.follow(motion.data()) : desk.around.sums(),
+            model.plan.unfold(direction ? desk.around.follow(motion.data(), strain ? mine.data() : nullptr) : desk.around.sums(),
                               result + (row + i) * model.plan.length);
         }
     });
@@ -253,16 +254,17 @@ void pool_values_of(const Model<T> &model, const renkei_pool &pool, int threads,
 
 template <class T>
 void pool_pull_back_of(const Model<T> &model, const renkei_pool &pool, int threads, int64_t count, const int64_t *chosen,
-                       const T *gradient, T *forces) {
-    each_chosen(model, pool, threads, count, chosen, [&](Desk<T> &desk, const Fixed &one, int64_t row) {
+                       const T *gradient, T *forces, T *virial) {
+    each_chosen(model, pool, threads, count, chosen, [&](Desk<T> &desk, const Fixed &one, int64_t row, int64_t n) {
         std::vector<double> sums(3 * one.atoms, 0.0);
-        double virial[9] = {};
+        double mine[9] = {};
         for (int64_t i = 0; i < one.atoms; i++) {
             model.plan.fold(gradient + (row + i) * model.plan.length, desk.by_sums.data);
             desk.around.gather(one.near, one.positions, i);
-            desk.around.push(desk.by_sums.data, sums.data(), virial);
+            desk.around.push(desk.by_sums.data, sums.data(), mine);
         }
         for (size_t k = 0; k < sums.size(); k++) forces[3 * row + int64_t(k)] = T(sums[k]);
+        for (int k = 0; virial && k < 9; k++) virial[9 * n + k] = T(mine[k]);
     });
 }
 
@@ -382,21 +384,24 @@ int32_t renkei_pool_values(const renkei_model *model, const renkei_pool *pool, i
                            void *features) {
     return with(model, [&](const auto &m) {
         const void *nowhere = nullptr;
-        pool_values_of(m, *pool, threads, count, chosen, real<decltype(m)>(nowhere), real<decltype(m)>(features));
+        auto none = real<decltype(m)>(nowhere);
+        pool_values_of(m, *pool, threads, count, chosen, none, none, real<decltype(m)>(features));
     });
 }
 
 int32_t renkei_pool_pull_back(const renkei_model *model, const renkei_pool *pool, int32_t threads, int64_t count,
-                              const int64_t *chosen, const void *gradient, void *forces) {
+                              const int64_t *chosen, const void *gradient, void *forces, void *virial) {
     return with(model, [&](const auto &m) {
-        pool_pull_back_of(m, *pool, threads, count, chosen, real<decltype(m)>(gradient), real<decltype(m)>(forces));
+        pool_pull_back_of(m, *pool, threads, count, chosen, real<decltype(m)>(gradient), real<decltype(m)>(forces),
+                          real<decltype(m)>(virial));
     });
 }
 
 int32_t renkei_pool_push_forward(const renkei_model *model, const renkei_pool *pool, int32_t threads, int64_t count,
-                                 const int64_t *chosen, const void *direction, void *change) {
+                                 const int64_t *chosen, const void *direction, const void *strain, void *change) {
     return with(model, [&](const auto &m) {
-        pool_values_of(m, *pool, threads, count, chosen, real<decltype(m)>(direction), real<decltype(m)>(change));
+        pool_values_of(m, *pool, threads, count, chosen, real<decltype(m)>(direction), real<decltype(m)>(strain),
+                       real<decltype(m)>(change));
     });
 }
 

@@ -130,9 +130,10 @@ template <class T> class Neighborhood {
         return {splines_->values(), splines_->places(), splines_->count()};
     }
 
-    // Change of the sums when atoms move along direction (atoms, 3).
-    const T *follow(const double *direction) {
-        move(direction);
+    // Change of the sums when atoms move along direction (atoms, 3), and every vector to a neighbour by strain (3, 3) times itself too,
+    // if there is one.
+    const T *follow(const double *direction, const double *strain = nullptr) {
+        move(direction, strain);
         if (plan_.splines)
             return all_splines([&](int low, int points, int at) {
                 splines_->sum_change(row(X) + low, pair_first_.data + low, row(F) + low, row(VX) + low, row(BY_R) + low, stride_,
@@ -519,10 +520,13 @@ template <class T> class Neighborhood {
         for (int a = 0; a < 3; a++) force[a] += double(total[9 + a]);
     }
 
-    // how distances, unit vectors, cut-offs, cosines and weights change along a direction
-    void move(const double *direction) {
+    // how distances, unit vectors, cut-offs, cosines and weights change along a direction and a strain
+    void move(const double *direction, const double *strain) {
         T *longer = row(BY_R), *vx = row(VX), *vy = row(VY), *vz = row(VZ);
         const T *ux = row(UX), *uy = row(UY), *uz = row(UZ), *inverse = row(INVERSE);
+        const T *dx = row(DX), *dy = row(DY), *dz = row(DZ);
+        T e[9] = {};
+        if (strain) std::copy(strain, strain + 9, e);
         std::fill(longer, longer + count_, T(0));
         std::fill(vx, vx + count_, T(0));
         std::fill(vy, vy + count_, T(0));
@@ -532,6 +536,11 @@ template <class T> class Neighborhood {
             for (int q = begin_[s]; q < end_[s]; q++) {
                 const double *there = direction + 3 * size_t(atom_[q]);
                 T x = T(there[0] - here[0]), y = T(there[1] - here[1]), z = T(there[2] - here[2]);
+                if (strain) {
+                    x += e[0] * dx[q] + e[1] * dy[q] + e[2] * dz[q];
+                    y += e[3] * dx[q] + e[4] * dy[q] + e[5] * dz[q];
+                    z += e[6] * dx[q] + e[7] * dy[q] + e[8] * dz[q];
+                }
                 T along = ux[q] * x + uy[q] * y + uz[q] * z;
                 longer[q] = along;
                 vx[q] = (x - along * ux[q]) * inverse[q], vy[q] = (y - along * uy[q]) * inverse[q], vz[q] = (z - along * uz[q]) * inverse[q];

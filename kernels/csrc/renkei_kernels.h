@@ -80,7 +80,8 @@ RENKEI_API int32_t renkei_push_forward(const renkei_model *model, renkei_list *l
                             const double *direction, double *change);
 
 /* A pool. Its structures are numbered as they are added; system->structures must be 1. Chosen ones are worked on in the order given,
- * their atoms one after another in the rows of the arrays, which are of the model's precision. `add` returns 0 or the number of an error
+ * their atoms one after another in the rows of the arrays, which are of the model's precision; virial and strain are (count, 3, 3), or
+ * NULL. The change along a strain e is that of moving every vector between two atoms by e times itself. `add` returns 0 or the number of an error
  * of the system (after which nothing can be added), the others 0, or 1 if memory ran out. */
 /* All that is kept is on scratch in a folder. NULL with the number of the error if that takes no file. */
 RENKEI_API renkei_pool *renkei_pool_new(const char *folder, int32_t *error);
@@ -89,9 +90,9 @@ RENKEI_API int32_t renkei_pool_add(renkei_pool *pool, const renkei_model *model,
 RENKEI_API int32_t renkei_pool_values(const renkei_model *model, const renkei_pool *pool, int32_t threads, int64_t count,
                                       const int64_t *chosen, void *features);
 RENKEI_API int32_t renkei_pool_pull_back(const renkei_model *model, const renkei_pool *pool, int32_t threads, int64_t count,
-                                         const int64_t *chosen, const void *gradient, void *forces);
+                                         const int64_t *chosen, const void *gradient, void *forces, void *virial);
 RENKEI_API int32_t renkei_pool_push_forward(const renkei_model *model, const renkei_pool *pool, int32_t threads, int64_t count,
-                                            const int64_t *chosen, const void *direction, void *change);
+                                            const int64_t *chosen, const void *direction, const void *strain, void *change);
 
 #ifdef __cplusplus
 }

@@ -178,8 +178,11 @@ def _by_triplets(
 
 
 @kernel
-def _collect(pool: Geometry, low: int, high: int, by: Array, forces: Array) -> None:
-    """Turn derivatives by unit vectors and distances into forces.  by: (pairs, 4).  forces: (N, 3) of one structure."""
+def _collect(pool: Geometry, low: int, high: int, by: Array, forces: Array, virial: Array) -> None:
+    """Turn derivatives by unit vectors and distances into forces.  by: (pairs, 4).  forces: (N, 3) of one structure.
+
+    virial: (1, 3, 3), which is added to, or (0, 3, 3).
+    """
     for p in range(low, high):
         mine, unit, inverse = by[p - low], pool.unit[p], forces.dtype.type(1) / pool.distance[p]
         along = mine[3] - inverse * (mine[0] * unit[0] + mine[1] * unit[1] + mine[2] * unit[2])
@@ -188,38 +191,49 @@ def _collect(pool: Geometry, low: int, high: int, by: Array, forces: Array) -> N
             step = along * unit[axis] + inverse * mine[axis]
             forces[j, axis] -= step
             forces[i, axis] += step
+            if virial.shape[0]:
+                arm = pool.distance[p] * step
+                for other in range(3):
+                    virial[0, other, axis] -= unit[other] * arm
 
 
 @entry
-def pull_back(spots: Layout, pool: Geometry, chosen: Array, gradient: Array) -> Array:
-    """Forces = -J^T gradient of the chosen structures, whose atoms follow one another.
+def pull_back(spots: Layout, pool: Geometry, chosen: Array, gradient: Array, with_virial: bool) -> tuple[Array, Array]:
+    """Forces = -J^T gradient of the chosen structures, whose atoms follow one another, and the virial (see base.py) if wanted.
 
-    chosen: (B,) places in the pool.  gradient: (A, F) eV, A atoms in all.  Returns (A, 3) eV/A.
+    chosen: (B,) places in the pool.  gradient: (A, F) eV, A atoms in all.  Returns (A, 3) eV/A and (B, 3, 3) eV, or (0, 3, 3).
     """
     pairs = _longest(pool, chosen, 1)
     points = max(pairs, _longest(pool, chosen, 2))
     forces, by = np.zeros((gradient.shape[0], 3), gradient.dtype), np.empty((pairs, 4), gradient.dtype)
+    virial = np.zeros((chosen.size if with_virial else 0, 3, 3), gradient.dtype)
     room, stops = np.empty((5, points), gradient.dtype), np.empty(points, np.int64)
     work = (room[0], room[1], room[2], room[3], room[4])
     base = 0
-    for s in chosen:
-        begin, end = pool.starts[s], pool.starts[s + 1]
+    for n in range(chosen.size):
+        begin, end = pool.starts[chosen[n]], pool.starts[chosen[n] + 1]
         _by_pairs(spots, pool, begin, end, base, gradient, work, by)
         _by_triplets(spots, pool, begin, end, base, gradient, work, stops, by)
-        _collect(pool, begin[1], end[1], by, forces[base : base + end[0] - begin[0]])
+        _collect(pool, begin[1], end[1], by, forces[base : base + end[0] - begin[0]], virial[n : n + 1])
         base += end[0] - begin[0]
-    return forces
+    return forces, virial
 
 
 @kernel
-def _moves(pool: Geometry, low: int, high: int, direction: Array, motion: Array) -> None:
-    """How unit vectors and distances change.  direction: (N, 3) A of one structure.  motion: (pairs, 4)."""
+def _moves(pool: Geometry, low: int, high: int, direction: Array, strain: Array, motion: Array) -> None:
+    """How unit vectors and distances change.
+
+    direction: (N, 3) A of one structure.  strain: (1, 3, 3) or (0, 3, 3).  motion: (pairs, 4).
+    """
     for p in range(low, high):
         mine, unit, inverse = motion[p - low], pool.unit[p], direction.dtype.type(1) / pool.distance[p]
         here, there = direction[pool.first[p]], direction[pool.second[p]]
         longer = direction.dtype.type(0)
         for axis in range(3):
             mine[axis] = there[axis] - here[axis]
+            if strain.shape[0]:
+                bent = strain[0, axis]
+                mine[axis] += pool.distance[p] * (bent[0] * unit[0] + bent[1] * unit[1] + bent[2] * unit[2])
             longer += unit[axis] * mine[axis]
         for axis in range(3):
             mine[axis] = inverse * (mine[axis] - longer * unit[axis])
@@ -278,10 +292,11 @@ def _turn(
 
 
 @entry
-def push_forward(spots: Layout, pool: Geometry, chosen: Array, direction: Array) -> Array:
-    """J direction: how the features of the chosen structures change along a displacement.
+def push_forward(spots: Layout, pool: Geometry, chosen: Array, direction: Array, strain: Array) -> Array:
+    """How the features of the chosen structures change along a displacement and a strain.
 
     chosen: (B,) places in the pool.  direction: (A, 3) A, A atoms in all.  Returns (A, F).
+    strain: (B, 3, 3); each vector between two atoms moves by its structure's strain times itself, too. Or (0, 3, 3).
     """
     pairs = _longest(pool, chosen, 1)
     points = max(pairs, _longest(pool, chosen, 2))
@@ -289,9 +304,9 @@ def push_forward(spots: Layout, pool: Geometry, chosen: Array, direction: Array)
     room, stops = np.empty((6, points), direction.dtype), np.empty(points, np.int64)
     work = (room[0], room[1], room[2], room[3], room[4], room[5])
     base = 0
-    for s in chosen:
-        begin, end = pool.starts[s], pool.starts[s + 1]
-        _moves(pool, begin[1], end[1], direction[base : base + end[0] - begin[0]], motion)
+    for n in range(chosen.size):
+        begin, end = pool.starts[chosen[n]], pool.starts[chosen[n] + 1]
+        _moves(pool, begin[1], end[1], direction[base : base + end[0] - begin[0]], strain[n : n + 1], motion)
         _stretch(spots, pool, begin, end, base, motion, work, change)
         _turn(spots, pool, begin, end, base, motion, work, stops, change)
         base += end[0] - begin[0]

@@ -162,12 +162,15 @@ def measured(plan: Plan, near: Edges, vector: torch.Tensor, species: torch.Tenso
 
 def features(plan: Plan, near: Edges, table: Measured) -> torch.Tensor:
     """Features of the atoms, (A, F)."""
-    return _projected(plan, near, table, None)
+    return _projected(plan, near, table, None, None)
 
 
-def change(plan: Plan, near: Edges, table: Measured, direction: torch.Tensor) -> torch.Tensor:
-    """J direction: change of the features (A, F) per unit of motion.  direction: (A, 3)."""
-    return _projected(plan, near, table, direction.contiguous())
+def change(plan: Plan, near: Edges, table: Measured, direction: torch.Tensor, strain: torch.Tensor | None = None) -> torch.Tensor:
+    """J direction: change of the features (A, F) per unit of motion.  direction: (A, 3).
+
+    strain: (A, 3, 3); the vectors of each atom's pairs move by its strain times themselves, too.
+    """
+    return _projected(plan, near, table, direction.contiguous(), None if strain is None else strain.contiguous())
 
 
 def forces(plan: Plan, near: Edges, table: Measured, gradient: torch.Tensor) -> torch.Tensor:
@@ -220,14 +223,17 @@ def _shape(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _projected(plan: Plan, near: Edges, table: Measured, direction: torch.Tensor | None) -> torch.Tensor:
+def _projected(
+    plan: Plan, near: Edges, table: Measured, direction: torch.Tensor | None, strain: torch.Tensor | None
+) -> torch.Tensor:
     """Features, or their change."""
     result = table.distance.new_empty((len(near.begin), plan.length))
     if len(result):
         with torch.cuda.device_of(plan.factor):
             triton_loops.project[(len(result),)](
                 near.begin, near.near, near.end, near.second, *table, table.unit if direction is None else direction,
-                plan.radial_at, plan.angular_at, result, **_shape(plan), MOVED=direction is not None,
+                table.unit if strain is None else strain, plan.radial_at, plan.angular_at, result, **_shape(plan),
+                MOVED=direction is not None, STRAINED=strain is not None,
                 LONG_ROOM=triton.next_power_of_2(plan.radial_terms), SHORT_ROOM=triton.next_power_of_2(plan.angular_terms),
             )  # fmt: skip
     return result

@@ -111,6 +111,8 @@ def _motion(
     i: tl.tensor,
     second: tl.tensor,
     direction: tl.tensor,
+    strain: tl.tensor,
+    STRAINED: tl.constexpr,
 ) -> tl.tensor:
     """How the distances and the unit vectors of some pairs of atom i change."""
     there = direction + 3 * tl.load(second + q, inside, other=0)
@@ -118,6 +120,11 @@ def _motion(
     dx = tl.load(there, inside, other=0.0) - tl.load(here)
     dy = tl.load(there + 1, inside, other=0.0) - tl.load(here + 1)
     dz = tl.load(there + 2, inside, other=0.0) - tl.load(here + 2)
+    if STRAINED:
+        e = strain + 9 * i
+        dx += d * (tl.load(e) * x + tl.load(e + 1) * y + tl.load(e + 2) * z)
+        dy += d * (tl.load(e + 3) * x + tl.load(e + 4) * y + tl.load(e + 5) * z)
+        dz += d * (tl.load(e + 6) * x + tl.load(e + 7) * y + tl.load(e + 8) * z)
     longer = x * dx + y * dy + z * dz
     return longer, (dx - longer * x) / d, (dy - longer * y) / d, (dz - longer * z) / d
 
@@ -132,6 +139,7 @@ def _radial_sums(
     distance: tl.tensor,
     weights: tl.tensor,
     direction: tl.tensor,
+    strain: tl.tensor,
     scale: tl.constexpr,
     RR: tl.constexpr,
     RA: tl.constexpr,
@@ -140,6 +148,7 @@ def _radial_sums(
     ORDERS: tl.constexpr,
     BLOCK: tl.constexpr,
     MOVED: tl.constexpr,
+    STRAINED: tl.constexpr,
 ) -> tl.tensor:
     """The radial features of one group, or their change: (ROWS, ORDERS)."""
     rows, orders = tl.arange(0, ROWS), tl.arange(0, ORDERS)
@@ -152,7 +161,7 @@ def _radial_sums(
         point = d * scale - 1
         now, last, rise, rise_last = point * 0 + 1, point, point * 0, point * 0 - 1
         if MOVED:
-            longer, _tx, _ty, _tz = _motion(q, inside, x, y, z, d, i, second, direction)
+            longer, _tx, _ty, _tz = _motion(q, inside, x, y, z, d, i, second, direction, strain, STRAINED)
             steep = flat * (longer * scale)[None, :]
             flat = slope * longer[None, :]
         for m in range(TERMS):
@@ -177,6 +186,7 @@ def _angular_sums(
     distance: tl.tensor,
     weights: tl.tensor,
     direction: tl.tensor,
+    strain: tl.tensor,
     RR: tl.constexpr,
     RA: tl.constexpr,
     TERMS: tl.constexpr,
@@ -184,6 +194,7 @@ def _angular_sums(
     ORDERS: tl.constexpr,
     BLOCK: tl.constexpr,
     MOVED: tl.constexpr,
+    STRAINED: tl.constexpr,
 ) -> tl.tensor:
     """The angular features of two groups, or their change: (ROWS, ORDERS). The second group is the first or comes later."""
     rows, orders = tl.arange(0, ROWS), tl.arange(0, ORDERS)
@@ -194,7 +205,7 @@ def _angular_sums(
         x, y, z, d = place(j, inside, unit, distance)
         f, df = weight(j, inside, rows, weights, RR, RA, 2 * (RR + RA))
         if MOVED:
-            longer, tx, ty, tz = _motion(j, inside, x, y, z, d, i, second, direction)
+            longer, tx, ty, tz = _motion(j, inside, x, y, z, d, i, second, direction, strain, STRAINED)
         for other in range(tl.maximum(low_b, base), high_b, BLOCK):
             k = other + tl.arange(0, BLOCK)
             also = k < high_b
@@ -205,7 +216,7 @@ def _angular_sums(
             flat = tl.where(once, f[:, :, None] * g[:, None, :], 0.0)
             now, last, rise, rise_last = point * 0 + 1, point, point * 0, point * 0 - 1
             if MOVED:
-                longer_k, txk, tyk, tzk = _motion(k, also, xk, yk, zk, dk, i, second, direction)
+                longer_k, txk, tyk, tzk = _motion(k, also, xk, yk, zk, dk, i, second, direction, strain, STRAINED)
                 opening = tx[:, None] * xk[None, :] + ty[:, None] * yk[None, :] + tz[:, None] * zk[None, :]
                 opening += x[:, None] * txk[None, :] + y[:, None] * tyk[None, :] + z[:, None] * tzk[None, :]
                 steep = flat * opening[None, :, :]
@@ -231,6 +242,7 @@ def project(
     distance: tl.tensor,
     weights: tl.tensor,
     direction: tl.tensor,
+    strain: tl.tensor,
     radial_at: tl.tensor,
     angular_at: tl.tensor,
     out: tl.tensor,
@@ -247,8 +259,9 @@ def project(
     SHORT_ROOM: tl.constexpr,
     BLOCK: tl.constexpr,
     MOVED: tl.constexpr,
+    STRAINED: tl.constexpr,
 ) -> None:
-    """Features of an atom; MOVED: their change along `direction` (A, 3).  out: (A, LENGTH).
+    """Features of an atom, out (A, LENGTH); MOVED: their change along `direction` (A, 3); STRAINED: and `strain` (A, 3, 3).
 
     LONG, SHORT: radial and angular terms; ..._ROWS, ..._ROOM: powers of two with room for rows and terms.
     """
@@ -259,8 +272,8 @@ def project(
     for a in range(GROUPS):
         low, close, high = tl.load(begin + tables + a), tl.load(near + tables + a), tl.load(end + tables + a)
         sums = _radial_sums(
-            i, low, high, second, unit, distance, weights, direction,
-            scale, RR, RA, LONG, RADIAL_ROWS, LONG_ROOM, 2 * BLOCK, MOVED,
+            i, low, high, second, unit, distance, weights, direction, strain,
+            scale, RR, RA, LONG, RADIAL_ROWS, LONG_ROOM, 2 * BLOCK, MOVED, STRAINED,
         )  # fmt: skip
         at = tl.load(radial_at + rows * GROUPS + a, rows < RR, other=0)
         spots = out + i * LENGTH + at[:, None] + orders[None, :]
@@ -268,8 +281,8 @@ def project(
         for b in range(a, GROUPS):
             low_b, close_b = tl.load(begin + tables + b), tl.load(near + tables + b)
             bent = _angular_sums(
-                i, low, close, low_b, close_b, second, unit, distance, weights, direction,
-                RR, RA, SHORT, ANGULAR_ROWS, SHORT_ROOM, BLOCK, MOVED,
+                i, low, close, low_b, close_b, second, unit, distance, weights, direction, strain,
+                RR, RA, SHORT, ANGULAR_ROWS, SHORT_ROOM, BLOCK, MOVED, STRAINED,
             )  # fmt: skip
             place_b = tl.load(angular_at + (turns * GROUPS + a) * GROUPS + b, turns < RA, other=0)
             spots_b = out + i * LENGTH + place_b[:, None] + bends[None, :]

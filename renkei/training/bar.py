@@ -75,7 +75,9 @@ def errors(course: Course) -> str:
     if course.rows:
         row = course.rows[-1]
         parts += [f"loss {row['loss']:.3g}"] if "loss" in row else []
+        virial = row.get("rmse_virial_meV_per_atom")
         parts += [_pair("training", row, "rmse_energy_meV_per_atom", "rmse_force_eV_per_A")]
+        parts += [] if virial is None else [f"virial {virial:.3g} meV/atom"]
     if course.validations:
         parts += [_pair("validation", course.validations[-1], "energy_rmse_meV_per_atom", "force_rmse_eV_per_A")]
     return ", ".join(part for part in parts if part)

@@ -16,7 +16,7 @@ from protocol.shutdown import Shutdown
 from renkei.labels import parity
 from renkei.labels.checks import key_of
 from renkei.labels.frames import Frame
-from train_daemon.dataset import BLOCK_STEPS, Sample, TrainingSet
+from train_daemon.dataset import BLOCK_STEPS, Sample, TrainingSet, virial_of
 from train_daemon.learners.base import Budget, Learner, Model
 
 DEFAULT_STEPS, DEFAULT_EPOCHS = 10_000, 20  # at least
@@ -61,8 +61,13 @@ Watch = Callable[[Course, int | None], None]  # after every optimiser step, with
 
 def training_set(frames: Sequence[Frame], species: tuple[int, ...]) -> TrainingSet:
     """The frames as a learner wants them, with weight 1, in blocks of their trajectories.  species: atomic numbers, ascending."""
-    samples = (Sample(key_of(f), f.structure, f.energy, f.forces, 1.0, (f.trajectory, f.place // BLOCK_STEPS)) for f in frames)
-    return TrainingSet(tuple(samples), species)
+    return TrainingSet(tuple(map(_sample, frames)), species)
+
+
+def _sample(frame: Frame) -> Sample:
+    virial = virial_of(frame.stress, frame.structure.cell)
+    block = frame.trajectory, frame.place // BLOCK_STEPS
+    return Sample(key_of(frame), frame.structure, frame.energy, frame.forces, 1.0, block, virial)
 
 
 def train(

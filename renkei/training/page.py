@@ -12,6 +12,7 @@ import yaml
 from renkei.canvas import Figure
 from renkei.digits import number
 from renkei.labels import error_table
+from renkei.labels.parity import GPA_PER_EV_PER_A3
 from renkei.page import render
 
 
@@ -51,9 +52,11 @@ def _about(found: Mapping[str, Any]) -> str:
 def _tiles(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     told = list(found["errors"].items())[-1]
     seconds = sum(found["seconds"].values())
+    stress = told[1].get("stress_rmse_eV_per_A3")
     return [
         (f"energy RMSE, {told[0]}, meV/atom", number(told[1]["energy_rmse_meV_per_atom"], ".2f")),
         (f"force RMSE, {told[0]}, eV/Å", number(told[1]["force_rmse_eV_per_A"], ".4f")),
+        *([] if stress is None else [(f"stress RMSE, {told[0]}, GPa", number(stress * GPA_PER_EV_PER_A3, ".3f"))]),
         ("optimiser steps", f"{found['steps']:,}"),
         ("time, s", f"{seconds:,.0f}"),
     ]

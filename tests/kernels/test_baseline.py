@@ -54,11 +54,13 @@ def test_without_a_network_the_potential_is_the_two_body_energy(loops, melt):
     box = (numbers, cell, np.ones(3, bool))
     told = bpnn.Bpnn(found, 0).evaluate(positions, *box)
     near = pairs(positions[0], cell, np.ones(3, bool), CUTOFF)
-    energies, parts = columns(near, kinds(found.descriptor, numbers), 2, CUTOFF)
+    energies, parts, virials = columns(near, kinds(found.descriptor, numbers), 2, CUTOFF)
     energy, forces = energies @ coefficients(found.baseline), parts @ coefficients(found.baseline)
     assert abs(energy) > 10
     assert told.energy[0] == pytest.approx(energy, rel=1e-12)
     assert np.abs(told.forces[0] - forces).max() < 1e-11 * np.abs(forces).max()
+    virial = virials @ coefficients(found.baseline)
+    assert np.abs(told.stress[0] * np.linalg.det(cell) + virial).max() < 1e-11 * np.abs(virial).max()
 
 
 def test_forces_and_stress_are_derivatives_with_a_network_above(loops, melt):

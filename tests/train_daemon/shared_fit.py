@@ -14,7 +14,7 @@ from train_daemon.learners.base import Budget
 from train_daemon.processes import with_learner
 
 CASES = {
-    "plain": {"batch": 5, "loss": {"name": "alpha_mix", "chain_weight": 1.0}},
+    "plain": {"batch": 5, "loss": {"name": "alpha_mix", "chain_weight": 1.0, "beta": 0.5}},
     "watched": {"batch": 4, "patience_epochs": 50, "polish_steps": 3, "networks": "shared"},
 }
 SMALL = {"radial": {"order": 5, "cutoff_A": 4.0}, "angular": {"order": 3, "cutoff_A": 3.5}, "hidden": (8,)}
@@ -28,7 +28,8 @@ def data(count):
         positions = 1.2 * np.eye(4, 3)[: len(numbers)] + 0.1 * rng.standard_normal((len(numbers), 3))
         structure = Structure(positions, numbers, np.zeros((3, 3)), np.zeros(3, dtype=bool))
         labels = rng.standard_normal(), rng.standard_normal((len(numbers), 3)), 0.5 + rng.random()
-        samples.append(Sample(f"{number}".encode(), structure, *labels, (number // 3,)))
+        virial = rng.standard_normal((3, 3)) if number % 3 else None
+        samples.append(Sample(f"{number}".encode(), structure, *labels, (number // 3,), virial))
     return TrainingSet(tuple(samples), (1, 8))
 
 

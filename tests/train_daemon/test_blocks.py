@@ -10,7 +10,7 @@ import torch
 from kernels.descriptors import numba_cpu, products
 from kernels.descriptors.base import Chebyshev, kinds
 from kernels.neighbors.numba_cpu import pairs
-from train_daemon.blocks import CpuMaps, DevicePool, ForceProduct, network
+from train_daemon.blocks import CpuMaps, DevicePool, ForceProduct, VirialProduct, network
 
 NUMBERS = np.array([8, 1, 1, 8])
 BOX = (np.zeros((3, 3)), np.zeros(3, dtype=bool))
@@ -111,5 +111,41 @@ def test_plain_torch_gives_the_numbers_of_the_compiled_loops(descriptor):
     chosen = np.array([2, 0, 3])
     compiled, plain = CpuMaps(spots, geometry, chosen), DevicePool(spots, geometry, "cpu").maps(chosen)
     gradient, direction = torch.tensor(rng.standard_normal((12, spots.length))), torch.tensor(rng.standard_normal((12, 3)))
+    strain = torch.tensor(rng.standard_normal((3, 3, 3)))
     torch.testing.assert_close(plain.forces(gradient), compiled.forces(gradient), rtol=1e-11, atol=1e-11)
     torch.testing.assert_close(plain.change(direction), compiled.change(direction), rtol=1e-11, atol=1e-11)
+    mine, theirs = plain.forces_and_virial(gradient), compiled.forces_and_virial(gradient)
+    torch.testing.assert_close(mine, theirs, rtol=1e-11, atol=1e-11)
+    bent = plain.change(direction, strain)
+    torch.testing.assert_close(bent, compiled.change(direction, strain), rtol=1e-11, atol=1e-11)
+    pulled = (mine[0] * direction).sum() + (mine[1] * strain).sum()
+    assert float(pulled) == pytest.approx(-float((gradient * bent).sum()), rel=1e-11)
+    assert torch.autograd.gradgradcheck(lambda g: VirialProduct.apply(g.tanh(), plain), gradient.requires_grad_(), fast_mode=True)
+
+
+def test_the_virial_is_minus_the_slope_of_the_energy_by_strain():
+    """In a triclinic cell that is smaller than the cut-off, so that atoms see their own images."""
+    rng, cell, pbc = (
+        np.random.default_rng(6),
+        np.array([[3.1, 0.0, 0.0], [0.7, 2.9, 0.0], [0.3, -0.4, 3.3]]),
+        np.ones(3, dtype=bool),
+    )
+    positions, spots = 2.5 * rng.random((4, 3)), products.layout(DESCRIPTOR)
+    layers = layers_of(rng, (DESCRIPTOR.length, 6, 1))
+    found = pairs(positions, cell, pbc, DESCRIPTOR.radial_cutoff_A)
+    near = (found.first, found.second, found.vector, found.distance)
+    pool = products.geometry(spots, near, kinds(DESCRIPTOR, NUMBERS), np.float64)
+
+    def of(turn):
+        features = numba_cpu.values(DESCRIPTOR, (positions @ turn)[None], NUMBERS, cell @ turn, pbc)[0]
+        energy, gradient = network(layers, "tanh", torch.from_numpy(features))
+        return float(energy.sum().detach()), gradient
+
+    gradient = of(np.eye(3))[1]
+    for maps in (CpuMaps(spots, pool, np.array([0])), DevicePool(spots, pool, "cpu").maps(np.array([0]))):
+        virial = VirialProduct.apply(gradient, maps)[1][0].detach().numpy()
+        for row, column in np.ndindex(3, 3):
+            turn = np.zeros((3, 3))
+            turn[row, column] = 1e-5
+            slope = (of(np.eye(3) + turn)[0] - of(np.eye(3) - turn)[0]) / 2e-5
+            assert virial[row, column] == pytest.approx(-slope, rel=1e-6, abs=1e-7)

@@ -1,10 +1,12 @@
 """The data set: sides by blocks, thinning, repeats, retractions, refusals, weights."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from protocol.errors import WrongPeer
-from protocol.records import Batch, Phase
+from protocol.records import Batch, Origin, Phase
 from train_daemon.dataset import FORCE_CAP_EV_PER_A, STARTUP_CAP, STARTUP_FLOOR, Dataset, validation_side
 
 
@@ -161,3 +163,16 @@ def test_a_validation_side_needs_two_blocks(make_training_set):
     assert 1 <= validation_side(samples).sum() <= 10
     assert validation_side(samples[:2]).sum() == 1
     assert not validation_side(samples[:1]).any()
+
+
+def test_the_stress_of_a_label_becomes_its_virial(make_label):
+    """Tension is positive in a stress, compression in a virial."""
+    rng = np.random.default_rng(0)
+    plain = make_label(rng)
+    box = replace(plain.structure, cell=np.diag([2.0, 3.0, -4.0]), pbc=np.ones(3, dtype=bool))
+    labels = replace(plain, structure=box, stress=0.5 * np.eye(3)), plain
+    data = Dataset(4)
+    data.add("sim0/1/0", Batch(labels, tuple(Origin("sim0", 0, step, 0, 0, -1, True, Phase.ADAPT, step) for step in (0, 1))))
+    virials = [sample.virial for sample in data.training_set().samples]
+    np.testing.assert_array_equal(next(virial for virial in virials if virial is not None), -12.0 * np.eye(3))
+    assert sum(virial is None for virial in virials) == 1

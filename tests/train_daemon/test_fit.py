@@ -53,8 +53,11 @@ def test_energies_and_forces_are_the_same_on_all_backends(make_training_set, mon
     chosen = np.array([4, 0, 5])
     assert isinstance(tables[0].maps(chosen), CpuMaps)
     assert isinstance(tables[1].maps(chosen), CompiledMaps if library_of_kernels() else CpuMaps)
-    one, *others = (autograd.predict(layers, table, chosen, "tanh") for table in tables)
-    for other in others:
-        torch.testing.assert_close(one[0], other[0])
-        torch.testing.assert_close(one[1], other[1], rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(one[2], [12, 13, 14, 0, 1, 2, 15, 16, 17])
+    virials = {"virials": torch.zeros((6, 3, 3)), "virial_known": torch.ones(6)}
+    (one, rows), *others = (autograd.predict(layers, replace(table, **virials), chosen, "tanh") for table in tables)
+    for other, _ in others:
+        torch.testing.assert_close(one.energies, other.energies)
+        torch.testing.assert_close(one.forces, other.forces, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(one.virials, other.virials, rtol=1e-4, atol=1e-5)
+    assert autograd.predict(layers, tables[0], chosen, "tanh")[0].virials is None
+    np.testing.assert_array_equal(rows, [12, 13, 14, 0, 1, 2, 15, 16, 17])

@@ -1,10 +1,14 @@
 """Features and geometry are computed once and keep their places."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from kernels.baseline import Baseline, curve
 from kernels.descriptors.base import Chebyshev
 from kernels.descriptors.numba_cpu import values
+from kernels.neighbors.numba_cpu import pairs
 from protocol.errors import EnvironmentFailed
 from train_daemon import library as library_file
 from train_daemon.learners.base import LearnerContext
@@ -63,3 +67,26 @@ def test_scratch_that_takes_no_file_is_named(tmp_path):
     for device in ("cpu", "cuda"):
         with pytest.raises(EnvironmentFailed, match=r"absent.*set trainer\.scratch to another folder"):
             library_of(DESCRIPTOR, Below(), LearnerContext(device, 1, 0, tmp_path / "absent"), device)
+
+
+def test_virials_are_kept_with_who_has_one_and_without_the_two_body_part(make_training_set):
+    samples = make_training_set(3).samples
+    walls = Baseline(np.array([[4.0, 2.0], [2.0, 8.0]]), np.array([[1.0, 0.5], [0.5, 3.0]]), DESCRIPTOR.radial_cutoff_A)
+    virials = [two_body_virial(sample.structure, walls) for sample in samples]
+    library = Library(DESCRIPTOR, below=Below(with_pairs=True))
+    library.add((samples[0], replace(samples[1], virial=virials[1] + np.eye(3)), samples[2]))
+    np.testing.assert_array_equal(library.virial_known, [False, True, False])
+    np.testing.assert_array_equal(library.virials_above(None)[[0, 2]], np.zeros((2, 3, 3)))
+    np.testing.assert_allclose(library.virials_above(walls)[1], np.eye(3), atol=1e-10 * np.abs(virials[1]).max())
+
+
+def two_body_virial(structure, walls):
+    """Minus the slope of the energy by strain, pair by pair."""
+    found = pairs(structure.positions, structure.cell, structure.pbc, walls.cutoff_A)
+    place = (structure.numbers == 8).astype(int)
+    total = np.zeros((3, 3))
+    for first, second, vector, distance in zip(found.first, found.second, found.vector, found.distance, strict=True):
+        which = place[first], place[second]
+        slope = curve(distance, walls.repulsion[which], walls.attraction[which], walls.cutoff_A)[1]
+        total -= 0.5 * slope * np.outer(vector, vector) / distance
+    return total

@@ -7,7 +7,7 @@ import torch
 from kernels.descriptors import products
 from kernels.descriptors.base import Chebyshev, kinds
 from kernels.neighbors.numba_cpu import pairs
-from train_daemon.blocks import CpuMaps, DevicePool, ForceProduct, PlainPool, in_triton, network
+from train_daemon.blocks import CpuMaps, DevicePool, ForceProduct, PlainPool, VirialProduct, in_triton, network
 
 pytestmark = pytest.mark.needs_triton
 DESCRIPTOR = Chebyshev((1, 8), "species_resolved", 4, 5.0, 3, 2.2)
@@ -37,12 +37,15 @@ def test_the_numbers_of_the_other_maps(dtype, digits):
     assert len(pairs_alone.left) == 0 < len(pool.left)
     mine = TritonPool(spots, pairs_alone, DEVICE).maps(chosen)
     gradient, direction = rng.standard_normal((12, spots.length)), rng.standard_normal((12, 3))
-    gradient, direction = (torch.tensor(array.astype(dtype)) for array in (gradient, direction))
+    strain = rng.standard_normal((4, 3, 3))
+    gradient, direction, strain = (torch.tensor(array.astype(dtype)) for array in (gradient, direction, strain))
     others = [PlainPool(spots, pool, "cpu").maps(chosen), *([CpuMaps(spots, pool, chosen)] if dtype is np.float64 else [])]
     for other in others:
         for made, want in (
             (mine.forces(gradient.to(DEVICE)), other.forces(gradient)),
+            *zip(mine.forces_and_virial(gradient.to(DEVICE)), other.forces_and_virial(gradient), strict=True),
             (mine.change(direction.to(DEVICE)), other.change(direction)),
+            (mine.change(direction.to(DEVICE), strain.to(DEVICE)), other.change(direction, strain)),
         ):
             assert (made.cpu() - want).abs().max() <= digits * want.abs().max()
 
@@ -55,6 +58,20 @@ def test_the_second_derivative_of_the_force_product():
     gradient = torch.tensor(np.random.default_rng(1).standard_normal((3, spots.length)), device=DEVICE, requires_grad=True)
     # one random direction instead of all: the interpreter takes its time
     assert torch.autograd.gradgradcheck(lambda g: ForceProduct.apply(g.tanh(), maps), gradient, fast_mode=True)
+
+
+def test_the_virial_and_the_strain_are_adjoint():
+    from train_daemon.triton_maps import TritonPool
+
+    spots, pool = pool_of()
+    maps, rng = TritonPool(spots, pool, DEVICE).maps(np.array([2, 0, 1])), np.random.default_rng(3)
+    shapes = (9, spots.length), (9, 3), (3, 3, 3)
+    gradient, direction, strain = (torch.tensor(rng.standard_normal(shape), device=DEVICE) for shape in shapes)
+    leaf = gradient.clone().requires_grad_()
+    forces, virial = VirialProduct.apply(leaf, maps)
+    total = (forces * direction).sum() + (virial * strain).sum()
+    torch.testing.assert_close(total, -(gradient * maps.change(direction, strain)).sum(), rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(torch.autograd.grad(total, leaf)[0], -maps.change(direction, strain))
 
 
 def test_the_gradient_of_a_force_loss_by_the_weights():

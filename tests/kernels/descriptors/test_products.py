@@ -40,11 +40,12 @@ def test_both_products_equal_those_of_the_descriptor(family, box):
     chosen = np.array([2, 0])
     gradient = rng.standard_normal((2, len(NUMBERS), made.length))
     direction = rng.standard_normal((2, len(NUMBERS), 3))
-    forces = products.pull_back(spots, pool, chosen, (gradient.reshape(-1, made.length) @ mixing))
-    change = products.push_forward(spots, pool, chosen, direction.reshape(-1, 3)) @ mixing.T
-    want_forces, _ = numba_cpu.pull_back(made, positions[chosen], NUMBERS, *box, gradient)
+    forces, virial = products.pull_back(spots, pool, chosen, gradient.reshape(-1, made.length) @ mixing, True)
+    change = products.push_forward(spots, pool, chosen, direction.reshape(-1, 3), np.zeros((0, 3, 3))) @ mixing.T
+    want_forces, want_virial = numba_cpu.pull_back(made, positions[chosen], NUMBERS, *box, gradient)
     want_change = numba_cpu.push_forward(made, positions[chosen], NUMBERS, *box, direction)
     np.testing.assert_allclose(forces, want_forces.reshape(-1, 3), rtol=0, atol=1e-11)
+    np.testing.assert_allclose(virial, want_virial, rtol=0, atol=1e-11)
     np.testing.assert_allclose(change, want_change.reshape(-1, made.length), rtol=0, atol=1e-11)
 
 
@@ -52,20 +53,28 @@ def test_push_forward_is_the_change_of_the_features():
     made, spots, pool, positions, rng = case("species_resolved", CRYSTAL, count=1)
     direction = rng.standard_normal((len(NUMBERS), 3))
     step = 1e-5
-    ends = positions + step * np.array([1.0, -1.0])[:, None, None] * direction
-    above, below = numba_cpu.values(made, ends, NUMBERS, *CRYSTAL)
-    change = products.push_forward(spots, pool, np.array([0]), direction)
-    np.testing.assert_allclose(change, (above - below) / (2 * step), rtol=0, atol=1e-7)
+    strain = rng.standard_normal((3, 3))
+    ends = []
+    for sign in (step, -step):
+        turn = (np.eye(3) + sign * strain).T
+        moved = (positions + sign * direction) @ turn
+        ends.append(numba_cpu.values(made, moved, NUMBERS, CRYSTAL[0] @ turn, CRYSTAL[1])[0])
+    change = products.push_forward(spots, pool, np.array([0]), direction, strain[None])
+    np.testing.assert_allclose(change, (ends[0] - ends[1]) / (2 * step), rtol=0, atol=1e-7)
 
 
-def test_the_products_are_transposes_of_each_other():
-    _, spots, pool, _, rng = case("species_resolved", MOLECULE)
+@pytest.mark.parametrize("box", [MOLECULE, CRYSTAL])
+def test_the_products_are_transposes_of_each_other(box):
+    _, spots, pool, _, rng = case("species_resolved", box)
     chosen = np.array([0, 1, 2])
     gradient = rng.standard_normal((3 * len(NUMBERS), spots.length))
-    direction = rng.standard_normal((3 * len(NUMBERS), 3))
-    forces = products.pull_back(spots, pool, chosen, gradient)
-    change = products.push_forward(spots, pool, chosen, direction)
-    assert np.sum(forces * direction) == pytest.approx(-np.sum(gradient * change), rel=1e-12)
+    direction, strain = rng.standard_normal((3 * len(NUMBERS), 3)), rng.standard_normal((3, 3, 3))
+    forces, virial = products.pull_back(spots, pool, chosen, gradient, True)
+    alone, none = products.pull_back(spots, pool, chosen, gradient, False)
+    assert np.array_equal(alone, forces)
+    assert none.shape == (0, 3, 3)
+    change = products.push_forward(spots, pool, chosen, direction, strain)
+    assert np.sum(forces * direction) + np.sum(virial * strain) == pytest.approx(-np.sum(gradient * change), rel=1e-11)
 
 
 def test_mixing_makes_weighted_features_of_resolved_ones():

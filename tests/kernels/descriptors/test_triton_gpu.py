@@ -182,8 +182,9 @@ for kind, family in (("fp32", "species_weighted"), ("fp64", "species_resolved"))
     del shape["num_warps"], shape["enable_fp_fusion"]
     cut = {"spec": 2, "radial_A": 6.0, "radial_per": 0.5, "angular_A": 4.0, "angular_per": 0.8}
     compiled(triton_loops.measure, kind, {**cut, "RR": shape["RR"], "RA": shape["RA"], "BLOCK": 256})
-    for moved in (False, True):
-        compiled(triton_loops.project, kind, {**shape, "MOVED": moved, "LONG_ROOM": 8, "SHORT_ROOM": 4})
+    for moved, strained in ((False, False), (True, False), (True, True)):
+        flags = {"MOVED": moved, "STRAINED": strained, "LONG_ROOM": 8, "SHORT_ROOM": 4}
+        compiled(triton_loops.project, kind, {**shape, **flags})
     compiled(triton_pull.pull, kind, shape)
     compiled(triton_pull.collect, kind, {"GROUPS": shape["GROUPS"], "BLOCK": 32, "VIRIAL": True})
 """
@@ -195,4 +196,4 @@ def test_the_loops_compile_for_an_h100(tmp_path):
     environment |= {"TRITON_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.getcwd()}
     done = subprocess.run([sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.split() == 2 * ["measure", "project", "project", "pull", "collect"]
+    assert done.stdout.split() == 2 * ["measure", "project", "project", "project", "pull", "collect"]

@@ -19,6 +19,8 @@ def test_what_is_known_is_told():
     course.validations.append(SEEN)
     assert pace(course, 2500, 310.0) == "step 400 of 2500, 310 steps/s"
     assert errors(course) == "loss 0.0123, training 2.14 meV/atom 0.0512 eV/A, validation 3.5 meV/atom 0.061 eV/A"
+    course.rows.append(ROW | {"rmse_virial_meV_per_atom": 31.2})
+    assert "0.0512 eV/A, virial 31.2 meV/atom, validation" in errors(course)
 
 
 def test_a_learner_of_other_errors_is_no_defect():

@@ -41,6 +41,15 @@ def test_the_page_of_a_training(found):
     assert '<section class="verdict exact"' in page
 
 
+def test_a_stress_has_a_tile_where_labels_have_one(found):
+    found["errors"]["test"] |= {"stress_rmse_eV_per_A3": 0.01}
+    page = training_page.page("mine", found, [])
+    assert "stress RMSE, test, GPa" in page
+    assert "1.602" in page
+    del found["errors"]["test"]["stress_rmse_eV_per_A3"]
+    assert "stress RMSE, test, GPa" not in training_page.page("mine", found, [])
+
+
 def test_an_early_end_and_warnings_stand_at_the_top(found):
     found |= {"reason": "SIGINT", "warnings": ["<b>a.xyz</b>: odd"], "validations": []}
     page = training_page.page("a<script>", found, [])
