@@ -1,4 +1,4 @@
-"""Statistics of correlated series: autocorrelation time, effective sample size, block errors, long rejection runs.
+"""Statistics of correlated series: autocorrelation time, effective samples, block and jackknife errors, R-hat, rejection runs.
 
 A series is (T,) or (T, W): T steps of W independent walkers with equal step counts. Times are in steps.
 """
@@ -6,10 +6,12 @@ A series is (T,) or (T, W): T steps of W independent walkers with equal step cou
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import erfcinv, ndtr
+from scipy.special import erfcinv, ndtr, ndtri
+from scipy.stats import rankdata
 
 from kernels.arrays import Array
 
@@ -167,3 +169,70 @@ def longest_rejection_run(acceptance: float, steps: int, seen: int) -> int:
     while steps * float(np.sum(weight * leave * (1 - leave) ** run)) > RUN_FALSE_ALARM:
         run += 1 + run // 20
     return run
+
+
+def estimate_function(series: Array, function: Callable[[Array], float]) -> Estimate:
+    """A function of the means of K series that were observed together, e.g. a ratio or a covariance.
+
+    The error is the larger of two: the delete-one-block jackknife, and the correlated error of the linearised series
+    sum_k df/dm_k (x_k - m_k), whose autocorrelation time and effective sample size are quoted. The jackknife also takes the
+    bias of order 1/n out of the value.  series: (T, W, K), any units.  function: (K,) means -> a number.
+    """
+    moments = np.asarray(series, dtype=np.float64)
+    means = moments.reshape(-1, moments.shape[2]).mean(axis=0)
+    width = moments.reshape(-1, moments.shape[2]).std(axis=0)
+    gradient = np.zeros(len(means))
+    for k in np.flatnonzero(width > 0):
+        step = np.zeros(len(means))
+        step[k] = 1e-3 * width[k]
+        gradient[k] = (function(means + step) - function(means - step)) / (2 * step[k])
+    linear = estimate(np.einsum("twk,k->tw", moments - means, gradient))
+    length = block_length(moments.shape[0], linear.tau)
+    blocks = np.stack([block_means(moments[:, :, k], length).ravel() for k in range(len(means))], axis=1)
+    value, error = function(means), math.nan
+    if len(blocks) > 1:
+        value, error = jackknife(blocks, function)
+    return Estimate(value, float(np.fmax(linear.stderr, error)), linear.tau, linear.ess, linear.samples)
+
+
+def jackknife(blocks: Array, function: Callable[[Array], float]) -> tuple[float, float]:
+    """Value without its bias of order 1/B, and standard error, of a function of means, from means of B independent blocks.
+
+    blocks: (B, K), B >= 2, any units.  function: (K,) -> a number.
+    """
+    count = len(blocks)
+    total = blocks.sum(axis=0)
+    without = np.array([function((total - block) / (count - 1)) for block in blocks])
+    value = count * function(total / count) - (count - 1) * float(without.mean())
+    return value, math.sqrt((count - 1) * float(without.var()))
+
+
+def split_r_hat(series: Array) -> float:
+    """Split, rank-normalised R-hat of a series (T,) or (T, W): 1 where all halves of all walkers tell the same.
+
+    Every walker is cut in halves of n steps; the ranks of all values become normal scores; then
+    sqrt(((n - 1)/n W + B/n) / W) with the variances within (W) and between (B) the halves (Vehtari and others, 2021).
+    NaN below 4 steps; 1 for a constant series.
+    """
+    columns = _columns(series)
+    half = columns.shape[0] // 2
+    if half < 2:
+        return math.nan
+    chains = np.concatenate([columns[:half], columns[-half:]], axis=1)
+    ranks = rankdata(chains.ravel()).reshape(chains.shape)
+    scores = ndtri((ranks - 0.375) / (chains.size + 0.25))
+    within = float(scores.var(axis=0, ddof=1).mean())
+    between = half * float(scores.mean(axis=0).var(ddof=1))
+    if within <= 0:
+        return 1.0 if between <= 0 else math.inf
+    return math.sqrt(((half - 1) / half * within + between / half) / within)
+
+
+def kish(log_weights: Array) -> tuple[float, float]:
+    """Effective number of weighted samples (sum w)^2 / sum w^2, and the largest normalised weight.
+
+    log_weights: (n,) or (T, W), no unit; a common constant plays no part.
+    """
+    flat = np.asarray(log_weights, dtype=np.float64).ravel()
+    weights = np.exp(flat - flat.max())
+    return float(weights.sum() ** 2 / (weights**2).sum()), float(weights.max() / weights.sum())

@@ -15,6 +15,9 @@ class Exit(IntEnum):
     PEER = 4
     ENVIRONMENT = 5
     TRAINING = 6
+    REWEIGHT = 10  # of the audit: exact after reweighting
+    APPROXIMATE = 11
+    DO_NOT_QUOTE = 12
     FINDINGS = 13
     INTERRUPTED = 130
 

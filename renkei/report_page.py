@@ -22,6 +22,7 @@ LABELS = {
 UNITS = {"A": "Å", "deg": "°"}
 HEADLINES = {
     "exact": "Exact within the error bars",
+    "exact after reweighting": "Exact within the error bars, after reweighting",
     "approximate": "Approximate: quote with the reservations below",
     "do not quote": "Do not quote these numbers",
 }
@@ -55,6 +56,7 @@ def _part(name: str, found: Mapping[str, Any], figures: Sequence[Figure]) -> dic
     return {
         "name": name,
         "sampling": sampling,
+        "checks": found["audit"]["checks"],
         "tiles": [{"label": label, "value": value} for label, value in _tiles(sampling, found["observables"])],
         "observables": [_observable(key, row) for key, row in _in_order(found["observables"])],
         "blocks": [_block(row, sampling) for row in sampling["blocks"]],

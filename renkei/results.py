@@ -10,17 +10,15 @@ import numpy as np
 from kernels import statistics
 from kernels.statistics import Estimate
 from protocol.store import Store
-from renkei import trajectory
+from renkei import audit, trajectory
 from renkei.analysis import structure, thermo, verdict
 from renkei.analysis.ledger import Ledger, decided, in_phase, production_blocks, select
 from renkei.analysis.path_integral import centroids
-from renkei.analysis.verdict import Verdict
 from renkei.run_view import DaemonView, RunView, SimulatorView
 from renkei.trajectory import Trajectory
 
 SCHEMA = 1
-UNITS = {"eV": "eV", "A": "A", "deg": "deg"}  # last part of an observable's name -> unit
-SEVERITY = (verdict.EXACT, verdict.APPROXIMATE, verdict.DO_NOT_QUOTE)
+UNITS = ("eV_per_K", "g_per_cm3", "A3", "eV", "A", "deg")  # how an observable's name may end
 
 
 def report(view: RunView, trajectories: Mapping[str, Trajectory | None]) -> dict[str, Any]:
@@ -29,7 +27,7 @@ def report(view: RunView, trajectories: Mapping[str, Trajectory | None]) -> dict
     `sampling` and `observables` are those of the first simulator, all of them stand under `simulators`: ensembles of
     different temperature have no common average.
     """
-    by_name = {simulator.name: _simulator(simulator, trajectories.get(simulator.name)) for simulator in view.simulators}
+    by_name = {one.name: _simulator(view, one, trajectories.get(one.name)) for one in view.simulators}
     first = next(iter(by_name.values()), None)
     main = view.simulators[0] if view.simulators else None
     return {
@@ -41,7 +39,7 @@ def report(view: RunView, trajectories: Mapping[str, Trajectory | None]) -> dict
         "weights": _weights(view),
         "engine": _engine(view, main, first["observables"] if first else {}),
         "balance": {"simulator": _seconds(*view.simulators), "trainer": _seconds(*([view.trainer] if view.trainer else []))},
-        "audit": _audit(by_name),
+        "audit": audit.worst({name: part["audit"] for name, part in by_name.items()}),
         "simulators": by_name,
     }
 
@@ -54,6 +52,11 @@ def quoted_block(simulator: SimulatorView) -> tuple[int | None, Ledger, bool]:
         return None, in_phase(simulator.ledger, "production"), False
     number = max(full or blocks)
     return number, blocks[number], number in full
+
+
+def unit_of(name: str) -> str:
+    """The unit at the end of an observable's name, "" where it has none."""
+    return next((unit for unit in UNITS if name.endswith(f"_{unit}")), "")
 
 
 def read_trajectories(view: RunView) -> dict[str, Trajectory | None]:
@@ -75,19 +78,18 @@ def reference_bonds(states: Trajectory) -> structure.Bonds:
     return structure.find_bonds(centroids(states.positions[0, 0]), states.numbers, states.cell, states.pbc)
 
 
-def _simulator(simulator: SimulatorView, states: Trajectory | None) -> dict[str, Any]:
+def _simulator(view: RunView, simulator: SimulatorView, states: Trajectory | None) -> dict[str, Any]:
     number, rows, complete = quoted_block(simulator)
     observables = thermo.averages(rows)
     quoted = quoted_states(states, number)
     if states is not None and quoted is not None:
         observables |= _bond_averages(quoted, reference_bonds(states))
-    judged = verdict.judge(production_blocks(simulator.ledger), simulator.rows)
     return {
         "phase": simulator.phase,
         "sampling": {**_sampling(simulator, rows), "block": number, "block_complete": complete, "blocks": _blocks(simulator)},
         "observables": {name: _observable(name, found, simulator) for name, found in observables.items()},
         "balance": _seconds(simulator),
-        "audit": {"verdict": judged.verdict, "reasons": list(judged.reasons)},
+        "audit": audit.account(view, simulator),
     }
 
 
@@ -146,7 +148,7 @@ def _observable(name: str, found: Estimate, simulator: SimulatorView) -> dict[st
         "mean": found.mean,
         "stderr": found.stderr,
         "ess": found.ess,
-        "unit": UNITS.get(name.rpartition("_")[2], ""),
+        "unit": unit_of(name),
         "tau_steps": found.tau,
         "calls_per_ess": simulator.cost.calls / found.ess if found.ess > 0 else None,
     }
@@ -201,16 +203,6 @@ def _engine(view: RunView, main: SimulatorView | None, observables: Mapping[str,
 def _seconds(*daemons: DaemonView) -> dict[str, float]:
     names = dict.fromkeys(name for daemon in daemons for name in daemon.activities)
     return {f"{name}_s": sum(daemon.activities.get(name, 0.0) for daemon in daemons) for name in names}
-
-
-def _audit(by_name: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The worst verdict of all simulators; with several of them a reason names its simulator."""
-    if not by_name:
-        return {"verdict": verdict.DO_NOT_QUOTE, "reasons": ["no simulator has started"]}
-    found = {name: Verdict(part["audit"]["verdict"], tuple(part["audit"]["reasons"])) for name, part in by_name.items()}
-    worst = max((one.verdict for one in found.values()), key=SEVERITY.index)
-    reasons = [reason if len(found) == 1 else f"{name}: {reason}" for name, one in found.items() for reason in one.reasons]
-    return {"verdict": worst, "reasons": reasons}
 
 
 def _steps(rows: Ledger) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from renkei.trajectory import Trajectory
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from renkei.observe import Findings
     from renkei.potential import Potential
 
 
@@ -57,13 +58,13 @@ class RunData:
 
     def ledger(self, simulator: str = "") -> dict[str, Array]:
         """The steps as a table: column -> (n,) array, a row per walker and step; observables by their own names."""
-        rows = self._simulator(simulator).ledger
+        rows = self.simulator(simulator).ledger
         plain = {name: column for name, column in vars(rows).items() if isinstance(column, np.ndarray)}
         return {**plain, **rows.observables, **{f"{name}_s": column for name, column in rows.seconds.items()}}
 
     def production(self, simulator: str = "", block: int | None = None) -> dict[str, Array]:
         """The rows of one production block, the last one if none is named; the table of `ledger`."""
-        rows = self._simulator(simulator).ledger
+        rows = self.simulator(simulator).ledger
         blocks = sorted(ledgers.production_blocks(rows))
         table = self.ledger(simulator)
         chosen = block if block is not None else (blocks[-1] if blocks else -1)
@@ -72,11 +73,22 @@ class RunData:
 
     def trajectory(self, simulator: str = "") -> Trajectory | None:
         """Step, phase, block and positions (S, W, P, N, 3) A of every state; None while there is none."""
-        return trajectory.read(self._store, self._simulator(simulator).role)
+        return trajectory.read(self._store, self.simulator(simulator).role)
+
+    def observable(self, name: str, simulator: str = "", phase: str = "production", stride: int = 1, **options: Any) -> Findings:
+        """One observable anew from the stored states, e.g. observable("pair_distribution", largest_A=6.0).curves.
+
+        `renkei analyze RUN --list` names them; a number of the ledger goes by its own name.  phase: "production" (the block
+        that the report quotes) or "adapt".  stride: every so many states.  options: keys of the observable's `build`.
+        Returns averages with their series (T, W), and curves, each with errors and the reason why not to quote it.
+        """
+        from renkei.observe import observe
+
+        return observe(self._store, self.simulator(simulator), [name], phase, stride, options)
 
     def labels(self, simulator: str = "") -> Iterator[Atoms]:
         """Every label as ASE atoms with its energy, forces and stress; its origin in `atoms.info`."""
-        role = self._simulator(simulator).role
+        role = self.simulator(simulator).role
         for packet in self._store.packets(role):
             batch = self._store.read_batch(packet)
             for label, origin in zip(batch.labels, batch.origins, strict=True):
@@ -87,7 +99,8 @@ class RunData:
         packets = self._store.packets(names.TRAIN)
         return [Weights(p.number, p.digest, p.path, self._store.read_card(p)) for p in packets]
 
-    def _simulator(self, name: str) -> run_view.SimulatorView:
+    def simulator(self, name: str = "") -> run_view.SimulatorView:
+        """One simulator with its settings, rows and ledger; BadSetting where the name is missing or wrong."""
         found = {simulator.name: simulator for simulator in self.view.simulators}
         if not found:
             raise BadSetting("no simulator of this run has started", str(self.view.root))

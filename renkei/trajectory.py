@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,13 +47,23 @@ def select(trajectory: Trajectory, mask: Array) -> Trajectory:
 
 def read(store: Store, role: str) -> Trajectory | None:
     """All states of one simulator ("sim/NAME") that its ledger has adopted; None while there is none."""
-    last = _last_steps(store.ledger(role))
-    segments = []
+    return _joined(list(segments(store, role)))
+
+
+def segments(store: Store, role: str, first_step: int = 0) -> Iterator[Trajectory]:
+    """The same states a closed segment at a time, in order, so that one segment is in memory.
+
+    first_step: segments that end before it are not read; a segment's file bears the number of its last step.
+    """
+    adopted = _adopted_steps(store.ledger(role))
     for path in store.trajectories(role):
+        if int(path.stem) < first_step:
+            continue
+        before, last = adopted.get(names.parse_epoch(path.parent.parent.name) or 0, (0, -1))
         segment = read_segment(path)
-        reached = last.get(names.parse_epoch(path.parent.parent.name) or 0, -1)
-        segments.append(select(segment, segment.step <= reached))
-    return _joined([segment for segment in segments if len(segment)])
+        chosen = select(segment, (segment.step > before) & (segment.step <= last))
+        if len(chosen):
+            yield chosen
 
 
 def read_segment(path: Path) -> Trajectory:
@@ -84,25 +94,21 @@ def _cells(atoms: h5py.Group) -> Array:
     return np.broadcast_to(box, (*atoms["position/value"].shape[:2], 3, 3)) if box.ndim == 2 else box
 
 
-def _last_steps(rows: Sequence[Row]) -> dict[int, int]:
-    """Last adopted step of every start: what a start wrote beyond it was repeated by a later one."""
-    last: dict[int, int] = {}
+def _adopted_steps(rows: Sequence[Row]) -> dict[int, tuple[int, int]]:
+    """By start: the last step before it, and its own last adopted one: what it wrote beyond was repeated by a later start."""
+    adopted: dict[int, tuple[int, int]] = {}
     epoch, reached = 0, -1
     for row in rows:
         if row["event"] == "start":
             epoch = int(row["epoch"])
         elif row["event"] == "step":
             reached = int(row["step"])
-        last[epoch] = reached
-    return last
+        adopted[epoch] = (adopted.get(epoch, (reached, reached))[0], reached)
+    return adopted
 
 
-def _joined(segments: Sequence[Trajectory]) -> Trajectory | None:
-    """Segments in the order of their writing as one; of a step written twice the later state stays."""
-    if not segments:
+def _joined(found: Sequence[Trajectory]) -> Trajectory | None:
+    if not found:
         return None
     names_ = ("step", "phase", "block", "positions", "cells")
-    joined = {name: np.concatenate([getattr(segment, name) for segment in segments]) for name in names_}
-    _, from_the_end = np.unique(joined["step"][::-1], return_index=True)
-    order = len(joined["step"]) - 1 - from_the_end
-    return replace(segments[-1], **{name: array[order] for name, array in joined.items()})
+    return replace(found[-1], **{name: np.concatenate([getattr(segment, name) for segment in found]) for name in names_})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def read_system(config: Config) -> System:
         cell=np.where(pbc[:, None], np.array(atoms.cell.array, dtype=np.float64), 0.0),
         pbc=pbc,
     )
-    masses = _masses(numbers, settings)
+    masses = masses_of(numbers, settings.isotopes)
     return System(numbers, masses, structure, settings.charge, settings.multiplicity, settings.restraint, molecules > 1)
 
 
@@ -198,12 +199,12 @@ def _check_restraint(atoms: Any, restraint: Restraint | None, molecules: int, pa
         )
 
 
-def _masses(numbers: Array, settings: SystemSettings) -> Array:
-    """(N,) amu: natural masses, then the isotopes, by element (symbol or atomic number)."""
+def masses_of(numbers: Array, isotopes: Mapping[int | str, str | float]) -> Array:
+    """(N,) amu: natural masses, then the isotopes, by element (symbol or atomic number); BadSetting for one that is none."""
     from ase.data import atomic_masses, atomic_numbers
 
     masses = np.array(atomic_masses[numbers], dtype=np.float64)
-    for key, wanted in settings.isotopes.items():
+    for key, wanted in isotopes.items():
         text = str(key)
         element = int(text) if text.isdigit() else atomic_numbers.get(text, 0)
         if element not in numbers:

@@ -91,17 +91,32 @@ def pair_distributions(
 
     positions: (B, N, 3) A, any number of structures (beads, steps) of one system.  numbers: (N,).
     """
-    shifts = image_shifts(cell, pbc, largest_A)
     edges = np.linspace(0.0, largest_A, bins + 1)
-    found = []
+    kinds = pair_kinds(numbers)
+    counts = pair_histograms(positions, numbers, cell, pbc, edges)
+    volume = abs(np.linalg.det(cell)) if np.all(pbc) else None
+    found = [_normalised(name, counts[name], edges, kinds[name] * len(positions), volume) for name in kinds]
+    return [distribution for distribution in found if np.any(distribution.value)]
+
+
+def pair_kinds(numbers: Array, own: bool = True) -> dict[str, int]:
+    """Ordered pairs of atoms by kind of pair, heavy elements first; own: an atom with itself (its images) is a pair too."""
+    elements, counts = np.unique(numbers, return_counts=True)
+    kinds = itertools.combinations_with_replacement(sorted(zip(elements, counts, strict=True), reverse=True), 2)
+    return {pair_name(one, two): int(n * (m - 1 if one == two and not own else m)) for (one, n), (two, m) in kinds}
+
+
+def pair_histograms(positions: Array, numbers: Array, cell: Array, pbc: Array, edges: Array) -> dict[str, Array]:
+    """Counts of distances between ordered pairs in bins, by kind of pair, all images counted.
+
+    positions: (B, N, 3) A, in one cell.  numbers: (N,).  edges: (K + 1,) A.  Returns name -> (K,).
+    """
+    lattice = (image_shifts(cell, pbc, float(edges[-1])), cell, pbc)
+    found = {}
     for one, two in itertools.combinations_with_replacement(sorted(np.unique(numbers), reverse=True), 2):
         first, second = np.flatnonzero(numbers == one), np.flatnonzero(numbers == two)
-        counts = _count(positions[:, first], positions[:, second], bool(one == two), (shifts, cell, pbc), edges)
-        # ordered pairs throughout: each pair of equal atoms is seen from both
-        pairs = len(first) * len(second) * len(positions)
-        name = pair_name(one, two)
-        found.append(_normalised(name, counts, edges, pairs, abs(np.linalg.det(cell)) if np.all(pbc) else None))
-    return [distribution for distribution in found if np.any(distribution.value)]
+        found[pair_name(one, two)] = _count(positions[:, first], positions[:, second], bool(one == two), lattice, edges)
+    return found
 
 
 def image_shifts(cell: Array, pbc: Array, reach_A: float) -> Array:

@@ -15,6 +15,8 @@ from kernels.statistics import Estimate
 from renkei.analysis.ledger import Ledger, Row, by_walker
 from renkei.analysis.path_integral import energy_difference
 
+LOG_WEIGHT = "log_weight"  # of the ledger's observables: what a chain has that samples something else than the target
+
 
 class Acceptance(NamedTuple):
     """Shares from 0 to 1; NaN without rows."""
@@ -62,9 +64,26 @@ def energy_errors(ledger: Ledger) -> EnergyErrors:
     return EnergyErrors(mean, float(finite.var()), float(erfc(0.5 * math.sqrt(max(mean, 0.0)))), len(ledger) - len(finite))
 
 
+def variance_identity(ledger: Ledger) -> Estimate:
+    """<beta dH> - Var(beta dH)/2 with its error; 0 in equilibrium where beta dH is Gaussian. NaN without two energies."""
+    work = -by_walker(ledger, ledger.log_ratio)
+    finite = np.isfinite(work)
+    if finite.sum() < 2:
+        return Estimate(math.nan, math.nan, math.nan, math.nan, int(finite.sum()))
+    centre = float(work[finite].mean())
+    away = np.where(finite, work - centre, 0.0)  # proposals without an energy count in no moment
+
+    def of_means(m: Array) -> float:
+        mean, square = m[0] / m[2], m[1] / m[2]
+        return float(centre + mean - 0.5 * (square - mean**2))
+
+    return statistics.estimate_function(np.stack([away, away**2, finite], axis=-1), of_means)
+
+
 def averages(ledger: Ledger) -> dict[str, Estimate]:
     """Mean, error, autocorrelation time and effective sample size of every observable of the rows.
 
+    Where the rows have `log_weight`, -beta (V of the target - V that was sampled), the means are reweighted to the target.
     Beside the rows' own observables stands `energy_difference_eV`, the primitive minus the virial energy, as one series:
     the two are correlated, so the error of the difference is not the difference of errors.
     """
@@ -73,7 +92,12 @@ def averages(ledger: Ledger) -> dict[str, Estimate]:
     if difference is not None:
         series["energy_difference_eV"] = difference
     columns = {name: by_walker(ledger, values) for name, values in series.items()}
-    return {name: statistics.estimate(c) for name, c in columns.items() if c.size and np.isfinite(c).all()}
+    sound = {name: c for name, c in columns.items() if c.size and np.isfinite(c).all()}
+    logs = sound.pop(LOG_WEIGHT, None)
+    if logs is None:
+        return {name: statistics.estimate(c) for name, c in sound.items()}
+    weights = np.exp(logs - logs.max())
+    return {name: _weighted(c, weights) for name, c in sound.items()}
 
 
 def longest_rejection_run(ledger: Ledger) -> int:
@@ -104,6 +128,13 @@ def running_acceptance(ledger: Ledger, window: int = 25) -> tuple[Array, Array]:
     before = np.concatenate([np.zeros((2, min(window, len(steps)))), sums[:, :-window]], axis=1)
     recent = sums - before
     return steps, recent[0] / recent[1]
+
+
+def _weighted(series: Array, weights: Array) -> Estimate:
+    """sum w x / sum w; series, weights: (T, W)."""
+    shift = float(series.mean())  # a large total would leave few digits to its fluctuations
+    columns = np.stack([weights, weights * (series - shift)], axis=-1)
+    return statistics.estimate_function(columns, lambda m: shift + float(m[1] / m[0]))
 
 
 def _mean_probability(log_ratios: Array) -> float:

@@ -1,49 +1,76 @@
-"""The verdict on a production block: exact, approximate, or not to be quoted, with the reasons in words."""
+"""The verdict on a production block, from a list of checks: exact, after reweighting, approximate, or not to be quoted."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
 
 from kernels import statistics
 from renkei.analysis import thermo
-from renkei.analysis.ledger import Ledger, Row
+from renkei.analysis.ledger import Ledger, Row, by_walker
 
 ALARM = 3.0  # standard errors
 CREUTZ_TOLERANCE = 1e-6  # rounding of an exact integrator
 ENGINE_FAILURES_ALLOWED = 1e-3  # of the production rows
 FEWEST_SAMPLES = 20  # effective ones, below which an error bar says little
+FEWEST_WEIGHTED, LARGEST_WEIGHT = 50.0, 0.1  # Kish's effective number of weighted samples, and the share of one
 
-EXACT, APPROXIMATE, DO_NOT_QUOTE = "exact", "approximate", "do not quote"
+EXACT, REWEIGHTED, APPROXIMATE, DO_NOT_QUOTE = "exact", "exact after reweighting", "approximate", "do not quote"
+SEVERITY = (EXACT, REWEIGHTED, APPROXIMATE, DO_NOT_QUOTE)
+
+
+class Outcome(StrEnum):
+    """What a check says of the numbers."""
+
+    HOLDS = "holds"
+    TOLD = "told"  # a fact that no verdict hangs on
+    SKIPPED = "skipped"
+    REWEIGHT = "reweight"  # the averages need the samples' weights
+    WEAK = "weak"  # approximate
+    FAILS = "fails"  # do not quote
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the account."""
+
+    name: str
+    outcome: Outcome
+    said: str  # what was found; the reason of the verdict where it does not hold
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What may be said of the numbers, and why not more."""
+    """What may be said of the numbers, why not more, and everything that was looked at."""
 
     verdict: str
     reasons: tuple[str, ...]
+    checks: tuple[Check, ...] = ()
 
 
-def judge(blocks: Mapping[int, Ledger], rows: Sequence[Row]) -> Verdict:
+def judge(blocks: Mapping[int, Ledger], rows: Sequence[Row], more: Sequence[Check] = ()) -> Verdict:
     """The verdict on the last full block.
 
-    blocks: the production rows by block number.  rows: the journal of the same simulator.
+    blocks: the production rows by block number.  rows: the journal of the same simulator.  more: checks of others.
     """
-    full = full_blocks(blocks, rows)
     if not blocks:
         return Verdict(DO_NOT_QUOTE, ("production has not begun",))
+    full = full_blocks(blocks, rows)
     block = blocks[max(full or blocks)]
-    fatal = [*_creutz(block), *_rejections(block), *_estimators(block), *_failures(block)]
-    if not full:
-        return Verdict(DO_NOT_QUOTE, (f"no production block is complete ({len(np.unique(block.step))} steps so far)", *fatal))
-    weak = [*_adaptation(rows), *_earlier_blocks(full), *_samples(block)]
-    verdict = DO_NOT_QUOTE if fatal else APPROXIMATE if weak else EXACT
-    return Verdict(verdict, (*fatal, *weak))
+    checks = [_complete(full, block), _frozen(block), _creutz(block), _rejections(block), _estimators(block), _failures(block)]
+    if full:
+        checks += [_adaptation(rows), _earlier_blocks(full), _samples(block), _weights(block)]
+    checks += [*more, _gaussian(block), _acceptance(block)]
+    found = {check.outcome for check in checks}
+    by_outcome = {Outcome.FAILS: DO_NOT_QUOTE, Outcome.WEAK: APPROXIMATE, Outcome.REWEIGHT: REWEIGHTED}
+    name = next((name for outcome, name in by_outcome.items() if outcome in found), EXACT)
+    reasons = [check.said for outcome in by_outcome for check in checks if check.outcome == outcome]
+    return Verdict(name, tuple(reasons), tuple(checks))
 
 
 def full_blocks(blocks: Mapping[int, Ledger], rows: Sequence[Row]) -> dict[int, Ledger]:
@@ -64,49 +91,81 @@ def converged(freeze: Row) -> bool:
     return all(met.values()) if met else str(freeze.get("reason", "")) == "converged"
 
 
-def _creutz(block: Ledger) -> list[str]:
+def _complete(full: Mapping[int, Ledger], block: Ledger) -> Check:
+    steps = len(np.unique(block.step))
+    if not full:
+        return Check("block", Outcome.FAILS, f"no production block is complete ({steps} steps so far)")
+    return Check(
+        "block", Outcome.HOLDS, f"block {max(full)} is complete: {steps} steps of {len(np.unique(block.walker))} walkers"
+    )
+
+
+def _frozen(block: Ledger) -> Check:
+    """One generation, one time step, and first principles decide every step."""
+    for what, values in (("generation", block.generation), ("time step", block.timestep_fs)):
+        seen = np.unique(values[np.isfinite(values)])
+        if len(seen) > 1:
+            listed = ", ".join(f"{value:g}" for value in seen[:4])
+            return Check("frozen", Outcome.FAILS, f"the {what} changed within the production block ({listed})")
+    foreign = int((block.move != "metropolis").sum())
+    if foreign:
+        return Check("frozen", Outcome.FAILS, f"{foreign} production rows were not decided by first principles")
+    driver = f"generation {block.generation[0]}" if block.generation[0] >= 0 else "first principles"
+    said = f"{driver} drove all of it with one time step; first principles decided every step, so any surrogate is exact"
+    return Check("frozen", Outcome.HOLDS, said)
+
+
+def _creutz(block: Ledger) -> Check:
     mean = thermo.exp_minus_beta_dH(block)
     if not mean.samples:
-        return ["no proposal of the block has an energy"]
+        return Check("exp(-beta dH)", Outcome.FAILS, "no proposal of the block has an energy")
+    told = f"<exp(-beta dH)> is {mean.mean:.3f} ± {mean.stderr:.3f}"
     if abs(mean.mean - 1) <= CREUTZ_TOLERANCE + ALARM * (mean.stderr if math.isfinite(mean.stderr) else 0.0):
-        return []
-    return [f"<exp(-beta dH)> is {mean.mean:.3f} ± {mean.stderr:.3f}, more than {ALARM:.0f} standard errors from 1"]
+        return Check("exp(-beta dH)", Outcome.HOLDS, told)
+    return Check("exp(-beta dH)", Outcome.FAILS, f"{told}, more than {ALARM:.0f} standard errors from 1")
 
 
-def _rejections(block: Ledger) -> list[str]:
+def _rejections(block: Ledger) -> Check:
     share = float(block.accepted.mean())
     longest = thermo.longest_rejection_run(block)
     bound = statistics.longest_rejection_run(share, len(block), longest)
     if longest <= bound:
-        return []
-    return [f"{longest} rejections in a row, more than {bound} at acceptance {share:.2f}: the chain stuck"]
+        return Check("rejections", Outcome.HOLDS, f"at most {longest} rejections in a row (bound {bound})")
+    said = f"{longest} rejections in a row, more than {bound} at acceptance {share:.2f}: the chain stuck"
+    return Check("rejections", Outcome.FAILS, said)
 
 
-def _estimators(block: Ledger) -> list[str]:
+def _estimators(block: Ledger) -> Check:
     difference = thermo.averages(block).get("energy_difference_eV")
-    if difference is None or abs(difference.mean) <= 1e-9 + ALARM * difference.stderr:
-        return []
-    return [
-        f"primitive and virial energies differ by {1e3 * difference.mean:.1f} ± {1e3 * difference.stderr:.1f} meV, "
-        f"more than {ALARM:.0f} standard errors"
-    ]
+    if difference is None:
+        return Check("estimators", Outcome.SKIPPED, "the ledger does not have both energy estimators")
+    told = f"primitive and virial energies differ by {1e3 * difference.mean:.1f} ± {1e3 * difference.stderr:.1f} meV"
+    if abs(difference.mean) <= 1e-9 + ALARM * difference.stderr:
+        return Check("estimators", Outcome.HOLDS, told)
+    return Check("estimators", Outcome.FAILS, f"{told}, more than {ALARM:.0f} standard errors")
 
 
-def _failures(block: Ledger) -> list[str]:
+def _failures(block: Ledger) -> Check:
     share = thermo.engine_failure_share(block)
+    trapped = int((block.outcome == "rejected: surrogate").sum())
     if share <= ENGINE_FAILURES_ALLOWED:
-        return []
-    return [f"the engine failed in {100 * share:.2f} % of the production rows (at most {100 * ENGINE_FAILURES_ALLOWED:.1f} %)"]
+        told = f"the engine or its guards refused {100 * share:.2f} % of the proposals; {trapped} met absurd surrogate forces"
+        return Check("engine", Outcome.HOLDS, told)
+    said = f"the engine failed in {100 * share:.2f} % of the production rows (at most {100 * ENGINE_FAILURES_ALLOWED:.1f} %)"
+    return Check("engine", Outcome.FAILS, said)
 
 
-def _adaptation(rows: Sequence[Row]) -> list[str]:
+def _adaptation(rows: Sequence[Row]) -> Check:
     freeze = freeze_row(rows)
-    if freeze is None or converged(freeze):
-        return []
-    return [f"production began without convergence of the adapt phase: {freeze.get('reason', 'no reason given')}"]
+    if freeze is None:
+        return Check("adapt", Outcome.SKIPPED, "the journal has no freeze")
+    reason = freeze.get("reason", "no reason given")
+    if converged(freeze):
+        return Check("adapt", Outcome.HOLDS, f"frozen at step {freeze.get('step')}: {reason}")
+    return Check("adapt", Outcome.WEAK, f"production began without convergence of the adapt phase: {reason}")
 
 
-def _earlier_blocks(full: Mapping[int, Ledger]) -> list[str]:
+def _earlier_blocks(full: Mapping[int, Ledger]) -> Check:
     """Blocks before the last one whose energy disagrees with it."""
     *earlier, last = sorted(full)
     quoted = thermo.averages(full[last]).get("energy_virial_eV")
@@ -120,14 +179,42 @@ def _earlier_blocks(full: Mapping[int, Ledger]) -> list[str]:
             reasons.append(
                 f"block {number} disagrees with block {last}: energies differ by {1e3 * gap:.1f} ± {1e3 * error:.1f} meV"
             )
-    return reasons
+    if reasons:
+        return Check("blocks", Outcome.WEAK, "; ".join(reasons))
+    return Check("blocks", Outcome.HOLDS, f"{len(earlier)} earlier blocks agree" if earlier else "the only block")
 
 
-def _samples(block: Ledger) -> list[str]:
+def _samples(block: Ledger) -> Check:
     energy = thermo.averages(block).get("energy_virial_eV")
     if energy is None:
-        return []
+        return Check("samples", Outcome.SKIPPED, "the ledger has no virial energy")
     effective = min(energy.ess, energy.samples)  # a short antithetic series claims more than it has
     if effective >= FEWEST_SAMPLES:
-        return []
-    return [f"only {effective:.0f} effective samples of the energy: the error bars themselves are uncertain"]
+        return Check("samples", Outcome.HOLDS, f"{effective:.0f} effective samples of the energy")
+    said = f"only {effective:.0f} effective samples of the energy: the error bars themselves are uncertain"
+    return Check("samples", Outcome.WEAK, said)
+
+
+def _weights(block: Ledger) -> Check:
+    logs = block.observables.get(thermo.LOG_WEIGHT)
+    if logs is None:
+        return Check("weights", Outcome.HOLDS, "the chain samples the target itself: no weights")
+    if not np.isfinite(logs).all():
+        return Check("weights", Outcome.FAILS, "some samples have no weight")
+    effective, largest = statistics.kish(logs)
+    told = f"averages are reweighted: n_eff {effective:.0f} of {len(logs)}, largest weight {largest:.3f}"
+    if effective < FEWEST_WEIGHTED or largest > LARGEST_WEIGHT:
+        return Check("weights", Outcome.WEAK, f"{told}: too few (at least {FEWEST_WEIGHTED:.0f}, at most {LARGEST_WEIGHT:g})")
+    return Check("weights", Outcome.REWEIGHT, told)
+
+
+def _gaussian(block: Ledger) -> Check:
+    """<beta dH> = Var/2 for a Gaussian: a surrogate's errors need not be one, so nothing hangs on it."""
+    found = thermo.variance_identity(block)
+    return Check("beta dH", Outcome.TOLD, f"<beta dH> - Var/2 is {found.mean:.3f} ± {found.stderr:.3f} (0 if Gaussian)")
+
+
+def _acceptance(block: Ledger) -> Check:
+    share, errors = statistics.estimate(by_walker(block, block.accepted)), thermo.energy_errors(block)
+    told = f"acceptance {share.mean:.3f} ± {share.stderr:.3f}, erfc(sqrt(<beta dH>)/2) {errors.predicted_acceptance:.3f}"
+    return Check("acceptance", Outcome.TOLD, told)

@@ -134,3 +134,52 @@ def test_bounds_at_the_ends():
 def test_the_run_itself_does_not_raise_its_bound():
     """400 steps at 0.8, then 200 rejections: the share of all is 0.53."""
     assert statistics.longest_rejection_run(0.8 * 400 / 600, 600, 200) == statistics.longest_rejection_run(0.8, 600, 0)
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.8])
+def test_a_variance_has_an_honest_error_and_no_bias(phi):
+    """Var(x) from <x>, <x^2> of short AR(1) runs of variance 1: scatter, error and ESS agree over 300 runs."""
+    runs = autoregressive(phi, (1500, 300), seed=1).T
+    found = [statistics.estimate_function(np.stack([x, x * x], -1)[:, None], lambda m: m[1] - m[0] ** 2) for x in runs]
+    values, errors = np.array([f.mean for f in found]), np.array([f.stderr for f in found])
+    assert abs(values.mean() - 1) < 4.5 * values.std() / math.sqrt(300)
+    assert 0.8 < values.std() / np.sqrt((errors**2).mean()) < 1.15
+    # (x - <x>)^2 of an AR(1) series is one of phi^2
+    assert np.median([f.tau for f in found]) == pytest.approx(0.5 * (1 + phi**2) / (1 - phi**2), rel=0.1)
+
+
+def test_jackknife_of_a_variance_is_the_unbiased_one():
+    x = np.random.default_rng(41).standard_normal(30)
+    value, error = statistics.jackknife(np.stack([x, x * x], axis=1), lambda m: m[1] - m[0] ** 2)
+    assert value == pytest.approx(x.var(ddof=1), rel=1e-12)
+    assert error == pytest.approx(math.sqrt(2 / 30), rel=0.5)
+
+
+def test_r_hat_of_walkers_that_agree_is_one():
+    series = np.random.default_rng(43).standard_normal((2000, 4))
+    assert statistics.split_r_hat(series) == pytest.approx(1.0, abs=0.005)
+    assert statistics.split_r_hat(1e5 + np.sinh(5 * series)) == statistics.split_r_hat(series)  # ranks: tails play no part
+    assert statistics.split_r_hat(np.full(50, 3.0)) == 1.0
+    assert math.isnan(statistics.split_r_hat(np.arange(3.0)))
+
+
+def test_r_hat_sees_a_walker_apart_and_a_drift():
+    series = np.random.default_rng(47).standard_normal((2000, 4))
+    assert statistics.split_r_hat(series + np.array([0.0, 0.0, 0.0, 1.0])) > 1.05
+    assert statistics.split_r_hat(series[:, 0] + np.linspace(0, 2, 2000)) > 1.05
+
+
+def test_r_hat_is_that_of_its_formula_on_normal_scores():
+    """Values that are their own normal scores: two halves of equal variance whose means are apart by known numbers."""
+    scores = scipy.special.ndtri((np.arange(1, 41) - 0.375) / 40.25)
+    halves = [scores[::2], scores[1::2]]
+    within = np.mean([half.var(ddof=1) for half in halves])
+    between = 20 * np.var([half.mean() for half in halves], ddof=1)
+    want = math.sqrt((19 / 20 * within + between / 20) / within)
+    assert statistics.split_r_hat(np.concatenate(halves)) == pytest.approx(want, rel=1e-12)
+
+
+def test_kish():
+    assert statistics.kish(np.full((5, 2), 1e4)) == (pytest.approx(10.0), pytest.approx(0.1))
+    effective, largest = statistics.kish(np.log([3.0, 1.0]))
+    assert (effective, largest) == (pytest.approx(1.6), pytest.approx(0.75))

@@ -47,6 +47,8 @@ class Recipe:
     trainer: bool = True
     generations: int = 3
     walkers: int = 2
+    weight_spread: float | None = None  # of log_weight, which the rows then have
+    thawed: bool = False  # the last generation takes over in the middle of production
     seed: int = 1
 
 
@@ -67,6 +69,8 @@ class RunWriter:
         return self.root
 
     def generation(self, step):
+        if self.recipe.thawed:
+            return 0 if step < 200 else 1
         return min((step - 11) // 20, self.recipe.generations - 1) if step > 10 else -1
 
     def train(self):
@@ -136,6 +140,8 @@ class RunWriter:
             "radius_of_gyration_H_A": 0.1 + 0.001 * rng.standard_normal(),
             "radius_of_gyration_O_A": 0.05 + 0.001 * rng.standard_normal(),
         }
+        if recipe.weight_spread is not None:
+            observables["log_weight"] = 300.0 + recipe.weight_spread * rng.standard_normal()
         generation = self.generation(step)
         return {
             "event": "step", "step": step, "walker": walker, "phase": phase, "block": block, "generation": generation,

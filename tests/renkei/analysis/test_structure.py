@@ -85,3 +85,19 @@ def test_a_cluster_s_distances_are_normalised():
     for one in found:
         assert one.value.sum() * 0.05 == pytest.approx(1.0)
         assert not one.is_g
+
+
+def test_the_first_shell_of_fcc_holds_twelve():
+    copper = bulk("Cu", cubic=True)
+    edges = np.linspace(0.0, 5.2, 521)
+    [counts] = structure.pair_histograms(copper.positions[None], copper.numbers, copper.cell[:], PERIODIC, edges).values()
+    shells = np.flatnonzero(counts)
+    np.testing.assert_allclose(
+        edges[shells] + 0.005, [3.61 / np.sqrt(2), 3.61, 3.61 * np.sqrt(1.5), 3.61 * np.sqrt(2)], atol=0.01
+    )
+    np.testing.assert_array_equal(counts[shells] / 4, [12, 6, 24, 12])
+
+
+def test_pairs_of_each_kind():
+    assert structure.pair_kinds(np.array([1, 8, 1])) == {"O-O": 1, "O-H": 2, "H-H": 4}
+    assert structure.pair_kinds(np.array([1, 8, 1]), own=False) == {"O-O": 0, "O-H": 2, "H-H": 2}

@@ -84,3 +84,24 @@ def test_running_acceptance():
     steps, share = thermo.running_acceptance(ledger_of([0.0] * 6, [False, False, True, True, True, False]), window=3)
     assert steps.tolist() == [1, 2, 3, 4, 5, 6]
     np.testing.assert_allclose(share, [0, 0, 1 / 3, 2 / 3, 1, 2 / 3])
+
+
+def test_averages_of_another_ensemble_are_reweighted():
+    """Normal(0, 1) sampled, Normal(1, 1) wanted: log weight x - 1/2; totals of 1e6 lose no digits."""
+    x = np.random.default_rng(4).standard_normal(20000)
+    observables = [{"energy_virial_eV": 1e6 + v, "log_weight": 700.0 + v - 0.5} for v in x]
+    found = thermo.averages(ledger_of([0.0] * 20000, observables=observables))
+    assert set(found) == {"energy_virial_eV"}
+    assert abs(found["energy_virial_eV"].mean - 1e6 - 1) < 4.5 * found["energy_virial_eV"].stderr < 0.1
+    # Var[w (x - 1)] = e (1 + 1) for Gaussian weights of unit spread
+    assert found["energy_virial_eV"].stderr == pytest.approx(math.sqrt(2 * math.e / 20000), rel=0.15)
+
+
+@pytest.mark.parametrize(("shift", "agrees"), [(0.0, True), (0.1, False)])
+def test_mean_and_variance_of_gaussian_work_belong_together(shift, agrees):
+    work = np.random.default_rng(5).standard_normal(40000) * 0.8 + 0.32 + shift
+    log_ratios = [None if k % 10 == 0 else float(-w) for k, w in enumerate(work)]
+    found = thermo.variance_identity(ledger_of(log_ratios))
+    z = abs(found.mean) / found.stderr
+    assert z < 4.5 if agrees else z > 10
+    assert math.isnan(thermo.variance_identity(ledger_of([None, None])).mean)

@@ -5,7 +5,7 @@ import pytest
 from kernels.statistics import Estimate
 from renkei import run_view
 from renkei.analysis import verdict
-from renkei.analysis.ledger import production_blocks
+from renkei.analysis.ledger import production_blocks, steps_of
 
 
 def judged(root):
@@ -14,7 +14,13 @@ def judged(root):
 
 
 def test_nothing_is_wrong(sound_run):
-    assert judged(sound_run) == verdict.Verdict("exact", ())
+    found = judged(sound_run)
+    assert (found.verdict, found.reasons) == ("exact", ())
+    assert {check.outcome for check in found.checks} == {"holds", "told"}
+    said = {check.name: check.said for check in found.checks}
+    assert said["block"] == "block 1 is complete: 400 steps of 2 walkers"
+    assert "generation 2 drove all of it" in said["frozen"]
+    assert said["adapt"] == "frozen at step 71: converged"
 
 
 @pytest.mark.parametrize(
@@ -29,6 +35,9 @@ def test_nothing_is_wrong(sound_run):
         ({"converged": False}, "approximate", "max_steps"),
         ({"blocks": (300, 300), "block_shift_eV": 0.2}, "approximate", "block 1 disagrees with block 2"),
         ({"blocks": (40,)}, "approximate", "effective samples"),
+        ({"thawed": True}, "do not quote", "the generation changed within the production block (0, 1)"),
+        ({"weight_spread": 0.3}, "exact after reweighting", "n_eff 7"),
+        ({"weight_spread": 6.0}, "approximate", "largest weight"),
     ],
 )
 def test_one_thing_is_wrong(make_run, choices, want, said):
@@ -61,3 +70,20 @@ def test_convergence_is_that_of_all_criteria():
     assert not verdict.converged({"reason": "converged", "criteria": {"met": {"a": True, "b": False}}})
     assert verdict.converged({"reason": "converged"})
     assert not verdict.converged({"reason": "max_steps"})
+
+
+def test_explored_rows_are_not_production(sound_run):
+    [simulator] = run_view.read(sound_run).simulators
+    rows = [{**row, "move": "explore"} if row.get("step") == 80 else row for row in simulator.rows]
+    found = verdict.judge(production_blocks(steps_of(rows)), rows)
+    assert (found.verdict, found.reasons) == ("do not quote", ("2 production rows were not decided by first principles",))
+
+
+def test_the_worst_of_all_checks_is_the_verdict(sound_run):
+    [simulator] = run_view.read(sound_run).simulators
+    blocks = production_blocks(simulator.ledger)
+    more = [verdict.Check("a", verdict.Outcome.WEAK, "weak"), verdict.Check("b", verdict.Outcome.FAILS, "bad")]
+    assert verdict.judge(blocks, simulator.rows, more[:1]).verdict == "approximate"
+    found = verdict.judge(blocks, simulator.rows, more)
+    assert (found.verdict, found.reasons) == ("do not quote", ("bad", "weak"))
+    assert verdict.judge(blocks, simulator.rows, [verdict.Check("c", verdict.Outcome.SKIPPED, "no")]).verdict == "exact"

@@ -1,0 +1,145 @@
+"""The flip test: one stored trajectory anew, forwards and, with its momenta turned round, back to where it began."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pydantic
+
+from kernels.arrays import Array
+from kernels.potentials import base as potentials
+from kernels.potentials.base import Potential
+from kernels.potentials.restrained import Restrained
+from kernels.random_numbers import step_rng
+from kernels.ring_polymer import RingPolymer
+from protocol import names, weights
+from protocol.errors import RenkeiError
+from protocol.records import Structure
+from protocol.sections import System as SystemSettings
+from protocol.store import Store
+from renkei import trajectory
+from renkei.analysis.ledger import Ledger
+from renkei.analysis.verdict import Check, Outcome
+from renkei.run_view import SimulatorView
+from renkei.trajectory import Trajectory
+from sim_daemon.assemble import make_ring
+from sim_daemon.moves.ring_move import evaluate
+from sim_daemon.moves.trajectory import Trajectory as Flight
+from sim_daemon.moves.trajectory import integrate, sane
+from sim_daemon.samplers import base as samplers
+from sim_daemon.system import System, masses_of
+
+SINGLE_A = 1e-4  # forces of single precision come back within this
+NAME = "flip"
+
+
+class _Leg(NamedTuple):
+    """A stored trajectory that was accepted."""
+
+    walker: int
+    step: int
+    steps: int  # time steps
+    timestep_fs: float
+    start: Array  # (P, N, 3) A
+    end: Array  # (P, N, 3) A
+    cell: Array  # (3, 3) A
+
+
+def flip_test(store: Store, simulator: SimulatorView, block: Ledger) -> Check:
+    """Repeat the shortest accepted trajectory of a stored segment of `block` with the generation that drove it.
+
+    Fails where it does not come back within 1e-4 A; skipped, with the reason, where it cannot be repeated.
+    """
+    why_not = _impossible(simulator, block)
+    if why_not:
+        return Check(NAME, Outcome.SKIPPED, why_not)
+    found = _leg(store, simulator, block)
+    if found is None:
+        return Check(NAME, Outcome.SKIPPED, "no stored segment holds an accepted trajectory with the state before it")
+    leg, states = found
+    try:
+        system, ring, momenta = _settings(simulator, states, leg)
+        potential = _potential(store, simulator, leg, system)
+        back, arrived = fly(ring, potential, system.structure, leg.start, momenta, (leg.timestep_fs, leg.steps))
+    except (RenkeiError, ValueError, OSError, pydantic.ValidationError) as problem:
+        return Check(NAME, Outcome.SKIPPED, f"the trajectory cannot be repeated: {str(problem).splitlines()[0]}")
+    return _judged(leg, float(np.abs(back - leg.start).max()), float(np.abs(arrived - leg.end).max()))
+
+
+def fly(
+    ring: RingPolymer, potential: Potential, structure: Structure, start: Array, momenta: Array, plan: tuple[float, int]
+) -> tuple[Array, Array]:
+    """Forwards, then back: (where it came back to, where it turned), (P, N, 3) A each.
+
+    structure: species, cell (of these beads) and periodicity.  start: (P, N, 3) A.  momenta: of the modes, (P, N, 3) eV fs/A.
+    plan: time step (fs) and number of steps.
+    """
+
+    def forces(walkers: Array, positions: Array) -> tuple[Array, Array]:
+        return evaluate(potential, structure, positions, np.repeat(structure.cell[None], len(positions), axis=0))
+
+    energies, gradient = forces(np.zeros(1, int), start[None])
+    there = integrate(
+        ring,
+        Flight(start[None], momenta[None], energies, gradient, ~sane(energies, gradient)),
+        forces,
+        plan[0],
+        np.array(plan[1:]),
+    )
+    back = integrate(ring, there._replace(momenta=-there.momenta), forces, plan[0], np.array(plan[1:]))
+    return back.positions[0], there.positions[0]
+
+
+def _impossible(simulator: SimulatorView, block: Ledger) -> str:
+    if not len(block) or block.generation[0] < 0:
+        return "first principles drove the trajectories: going back would cost labels"
+    ensemble = simulator.setting("sampler.ensemble.name") or "nvt"
+    return "" if ensemble == "nvt" else f"trajectories of the ensemble {ensemble} cannot be repeated from positions alone"
+
+
+def _leg(store: Store, simulator: SimulatorView, block: Ledger) -> tuple[_Leg, Trajectory] | None:
+    steps = np.round(block.length_fs / block.timestep_fs)
+    usable = block.accepted & (block.move == "metropolis") & np.isfinite(steps)
+    for states in trajectory.segments(store, simulator.role, int(block.step[0])):
+        rows = np.flatnonzero(usable & np.isin(block.step, states.step) & np.isin(block.step - 1, states.step))
+        if len(rows):
+            row = rows[np.argmin(steps[rows])]
+            walker, step = int(block.walker[row]), int(block.step[row])
+            before, after = np.searchsorted(states.step, (step - 1, step))
+            ends = states.positions[before, walker], states.positions[after, walker]
+            numbers = int(steps[row]), float(block.timestep_fs[row])
+            return _Leg(walker, step, *numbers, *ends, states.cells[before, walker]), states
+    return None
+
+
+def _settings(simulator: SimulatorView, states: Trajectory, leg: _Leg) -> tuple[System, RingPolymer, Array]:
+    """System, ring, and the momenta (P, N, 3) that the step drew."""
+    settings = SystemSettings.model_validate(simulator.setting("system"))
+    structure = Structure(leg.start[0], states.numbers, leg.cell, states.pbc)
+    masses = masses_of(states.numbers, settings.isotopes)
+    system = System(states.numbers, masses, structure, settings.charge, settings.multiplicity, settings.restraint, False)
+    chosen = samplers.load(simulator.setting("sampler.name")).Settings.model_validate(simulator.setting("sampler"))
+    ring = make_ring(chosen, system)
+    return system, ring, ring.draw_momenta(step_rng(simulator.setting("seed"), simulator.name, leg.step)("momenta", leg.walker))
+
+
+def _potential(store: Store, simulator: SimulatorView, leg: _Leg, system: System) -> Potential:
+    row = next(row for row in simulator.events("step") if (row["step"], row["walker"]) == (leg.step, leg.walker))
+    packet = store.find(names.TRAIN, row["digest"])
+    if packet is None:
+        raise ValueError(f"generation {row['generation']} is not in the run folder")
+    card = weights.verify(packet.path, packet.digest)
+    potential = potentials.load(card.format, packet.path, card.generation)
+    bound = system.restraint
+    return Restrained(potential, bound.radius_A, bound.k_eV_per_A2) if bound else potential
+
+
+def _judged(leg: _Leg, back_A: float, missed_A: float) -> Check:
+    told = f"step {leg.step}, walker {leg.walker}, {leg.steps} time steps and back: off by {back_A:.1e} A"
+    if not back_A <= SINGLE_A:
+        return Check(NAME, Outcome.FAILS, f"{told}: the trajectories are not reversible")
+    if not missed_A <= SINGLE_A:
+        said = f"{told}, but it arrives {missed_A:.1e} A from the stored state: not the run's settings, kernels or weights"
+        return Check(NAME, Outcome.WEAK, said)
+    return Check(NAME, Outcome.HOLDS, f"{told}; the stored end is met within {missed_A:.1e} A")
