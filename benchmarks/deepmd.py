@@ -1,7 +1,8 @@
 """DeePMD-kit (se_e2_a, TensorFlow) as a peer: trained and judged by its own command `dp`, in an environment of its own.
 
 Its input is that of its water example. The fall of the learning rate, along which the prefactors of its loss move, is scaled to
-the steps that fit into the time. In single precision, which is the faster one, and on one core.
+the steps that fit into the time, and ends at 1e-5 instead of 3.5e-8: the last part of so short a training would stand still.
+In single precision, which is the faster one, and on one core.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def settings(size: Size, species: Sequence[int], neighbors: Sequence[int], steps
     prefactors = {"start_pref_e": 0.02, "limit_pref_e": 1, "start_pref_f": 1000, "limit_pref_f": 1}
     return {
         "model": {"type_map": [chemical_symbols[z] for z in species], "descriptor": descriptor, "fitting_net": fitting},
-        "learning_rate": {"type": "exp", "decay_steps": max(1, steps // DECAYS), "start_lr": 1e-3, "stop_lr": 3.51e-8},
+        "learning_rate": {"type": "exp", "decay_steps": max(1, steps // DECAYS), "start_lr": 1e-3, "stop_lr": 1e-5},
         "loss": {"type": "ener", **prefactors, "start_pref_v": 0, "limit_pref_v": 0},
         "training": {
             "training_data": {"systems": ["training"], "batch_size": "auto"},

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from kernels.arrays import Array
-from kernels.ewald import PointCharges, Sums, check_box, evaluate
 from protocol.errors import BadSetting
 from protocol.records import Structure
 from protocol.setting_errors import nearest
+
+if TYPE_CHECKING:
+    from kernels.ewald import PointCharges, Sums
 
 KEY = "learner.charges"
 
@@ -49,6 +51,8 @@ def of_species(settings: Any, species: tuple[int, ...]) -> PointCharges | None:
     for symbol in given:
         if atomic_numbers[symbol] not in species:
             raise BadSetting(f"there is no {symbol} in what is learned", KEY, "leave it out")
+    from kernels.ewald import PointCharges
+
     return PointCharges(np.array([given[chemical_symbols[number]] for number in species]), settings.charge_width_A)
 
 
@@ -60,11 +64,15 @@ def check(settings: Any, numbers: Array, pbc: Array) -> None:
 
 def sums(charges: PointCharges, structure: Structure, kinds: Array) -> Sums:
     """The Coulomb sums of one structure, a batch of 1; kinds: (N,) places in the charges' list.  Raises BadSetting as `check`."""
+    from kernels.ewald import evaluate
+
     _check_box(structure.pbc)
     return evaluate(charges, structure.positions[None], kinds, structure.cell, structure.pbc)
 
 
 def _check_box(pbc: Array) -> None:
+    from kernels.ewald import check_box
+
     try:
         check_box(pbc)
     except ValueError as error:
