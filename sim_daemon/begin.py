@@ -28,7 +28,7 @@ def begin(daemon: Daemon, target: Target, world: World) -> None:
     daemon.chain = restore(adopted.checkpoint["chain"])
     world.tell("guard", daemon.guard_energy_eV)
     if adopted.tail:  # steps after the checkpoint are repeated as they were: same numbers, same generations
-        daemon.recorded.append(Recorded(adopted.tail))
+        daemon.recorded.append(Recorded(adopted.tail, adopted.checkpoint["plan"]))
     daemon.log.info("resuming after step %d", daemon.chain.step)
 
 

@@ -314,6 +314,7 @@ class Daemon:
                 "guard_energy_eV": self.guard_energy_eV,
                 "costs": self.costs,
                 "segments": self._segments,
+                "plan": None if self._plan is None else schedule.entry(self.chain.step + 1, self._plan),
             }
             self.epoch.save_checkpoint({"cursor": cursor, "chain": self.chain.dump(), **extra})
 

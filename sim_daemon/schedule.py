@@ -19,8 +19,10 @@ def entry(first_step: int, plan: Plan) -> dict[str, Any]:
 class Recorded:
     """A recorded schedule, imposed on the steps that it covers."""
 
-    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        self._entries = sorted((r for r in rows if r["event"] == "segment"), key=lambda r: r["first_step"])
+    def __init__(self, rows: Sequence[Mapping[str, Any]], before: Mapping[str, Any] | None = None) -> None:
+        """rows: of a ledger, or of its end.  before: the `entry` that was in force where they begin, if one was."""
+        entries = [*([] if before is None else [before]), *(r for r in rows if r["event"] == "segment")]
+        self._entries = sorted(entries, key=lambda r: r["first_step"])
         self.last_step: int = max((r["step"] for r in rows if r["event"] == "step"), default=0)
 
     def plan(self, step: int) -> Plan | None:

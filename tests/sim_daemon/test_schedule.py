@@ -28,6 +28,13 @@ def test_a_tail_covers_its_own_steps_only():
     assert tail.plan(9) == FROZEN
 
 
+def test_a_tail_that_names_no_plan_goes_on_with_the_one_before_it():
+    steps = [{"event": "step", "step": step, "walker": 0} for step in (6, 7, 8)]
+    tail = Recorded([*steps, entry(8, FROZEN)], entry(6, SECOND))
+    assert [tail.plan(step) for step in (5, 6, 7, 8, 9)] == [None, SECOND, SECOND, FROZEN, None]
+    assert Recorded([*steps, entry(6, FROZEN)], entry(6, SECOND)).plan(6) == FROZEN
+
+
 def test_a_run_without_steps_cannot_be_replayed():
     with pytest.raises(BadSetting, match="no step"):
         replayed([{"event": "start"}], "runs/empty")
