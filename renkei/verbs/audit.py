@@ -51,6 +51,8 @@ def _show(found: Mapping[str, Any]) -> None:
         console.print(f"\n{name}", highlight=False)
         for samples in account["samples"]:
             console.print(f"  {_sentence(samples)}", highlight=False, markup=False)
+        if not account["checks"]:
+            continue
         table = Table("check", "outcome", "what was found")
         for check in account["checks"]:
             table.add_row(check["name"], check["outcome"], check["said"])
