@@ -77,7 +77,8 @@ def fly(
     """
 
     def forces(walkers: Array, positions: Array) -> tuple[Array, Array]:
-        return evaluate(potential, structure, positions, np.repeat(structure.cell[None], len(positions), axis=0))
+        found = evaluate(potential, structure, positions, np.repeat(structure.cell[None], len(positions), axis=0))
+        return found.energies, found.forces
 
     energies, gradient = forces(np.zeros(1, int), start[None])
     there = integrate(

@@ -18,6 +18,7 @@ from sim_daemon.moves.explore import HOLE
 from sim_daemon.samplers.base import Info, Move, Plan
 
 STEP_TARGET = {"surrogate": 0.95, "first_principles": 0.75}  # of the integrator's acceptance
+CELL_TARGET = 0.7  # of a jump's own acceptance, its work judged by the potential that drives the trajectory
 STEP_TUNING = 60  # trials of dual averaging; then the step stays
 FIRST_PRINCIPLES_STEPS = 10  # time steps of a move without a surrogate, in adapt
 LENGTH_SHARE = 0.5  # of trajectory_max_fs: the first length, and the least; a short one is accepted by any model
@@ -39,34 +40,35 @@ GENERATIONS_WANTED = 4  # one model's promise is not enough: its held-out set is
 
 @dataclass
 class DualAveraging:
-    """Step size by dual averaging (Hoffman & Gelman 2014, eq. 6), on the acceptance probability."""
+    """A step's size by dual averaging (Hoffman & Gelman 2014, eq. 6), on the acceptance probability."""
 
-    first_fs: float
-    largest_fs: float
+    first: float
+    largest: float
     target: float
+    smallest: float
     trials: int = 0
     error: float = 0.0
     log_step: float = 0.0
     log_mean: float = 0.0
 
     def update(self, log_ratio: float) -> None:
-        """Take one trial's ln of the integrator's acceptance ratio."""
+        """Take one trial's ln of the acceptance ratio that the step decides."""
         if self.trials >= STEP_TUNING:
             return
         probability = math.exp(min(0.0, log_ratio)) if math.isfinite(log_ratio) else 0.0
         self.trials += 1
         t = self.trials
         self.error += (self.target - probability - self.error) / (t + 10)
-        log_step = math.log(2 * self.first_fs) - math.sqrt(t) / 0.05 * self.error
-        self.log_step = min(max(log_step, math.log(self.first_fs / 8)), math.log(self.largest_fs))
+        log_step = math.log(2 * self.first) - math.sqrt(t) / 0.05 * self.error
+        self.log_step = min(max(log_step, math.log(self.smallest)), math.log(self.largest))
         weight = t**-0.75
         self.log_mean = weight * self.log_step + (1 - weight) * self.log_mean
 
     @property
-    def timestep_fs(self) -> float:
-        """The step to try next while tuning, the averaged one after it; fs."""
+    def value(self) -> float:
+        """The step to try next while tuning, the averaged one after it."""
         if not self.trials:
-            return self.first_fs
+            return self.first
         return math.exp(self.log_step if self.trials < STEP_TUNING else self.log_mean)
 
 
@@ -109,8 +111,11 @@ class Adapter:
         longest_fs: float,
         walkers: int,
         learns: bool,
+        cell: DualAveraging | float = 0.0,
     ) -> None:
-        self.step = DualAveraging(timestep_fs, largest_timestep_fs, STEP_TARGET["surrogate" if learns else "first_principles"])
+        target = STEP_TARGET["surrogate" if learns else "first_principles"]
+        self.step = DualAveraging(timestep_fs, largest_timestep_fs, target, timestep_fs / 8)
+        self.cell = cell
         self.tune_step, self.learns = tune_step, learns
         self.fixed_length = trajectory_fs
         self.longest_fs = trajectory_fs or longest_fs
@@ -125,7 +130,11 @@ class Adapter:
 
     def timestep_fs(self) -> float:
         """Time step of the next segment, fs."""
-        return self.step.timestep_fs if self.tune_step else self.step.first_fs
+        return self.step.value if self.tune_step else self.step.first
+
+    def cell_step(self) -> float:
+        """Step of the cell's jumps in the next segment; 0 where there are none."""
+        return self.cell.value if isinstance(self.cell, DualAveraging) else self.cell
 
     def trajectory_fs(self, generation: int) -> float:
         """Longest trajectory of the next segment, fs."""
@@ -164,6 +173,10 @@ class Adapter:
         if self.tune_step and (plan.generation >= 0 or not self.learns):
             for info in infos:
                 self.step.update(info.log_ratio_integrator)
+        if isinstance(self.cell, DualAveraging):
+            for info in infos:
+                if info.log_ratio_cell is not None:
+                    self.cell.update(info.log_ratio_cell)
         if plan.generation < 0 and self.learns:
             self.runs = [0] * len(self.runs)
             return
@@ -262,6 +275,7 @@ class Adapter:
         """Plain data for the checkpoint."""
         return {
             "step": asdict(self.step),
+            "cell": asdict(self.cell) if isinstance(self.cell, DualAveraging) else None,
             "length_fs": self.length_fs,
             "runs": self.runs,
             "trials": asdict(self.trials),
@@ -275,6 +289,8 @@ class Adapter:
     def restore(self, state: Mapping[str, Any]) -> None:
         """The inverse of dump."""
         self.step = DualAveraging(**state["step"])
+        if state["cell"] is not None:
+            self.cell = DualAveraging(**state["cell"])
         trials = state["trials"]
         self.trials = Trials(**{**trials, "log_ratios": list(trials["log_ratios"]), "accepted": list(trials["accepted"])})
         self.length_fs, self.steps = state["length_fs"], state["steps"]

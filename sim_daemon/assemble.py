@@ -10,8 +10,9 @@ from kernels.units import WAVENUMBER_RAD_PER_FS
 from protocol import settings
 from protocol.channels import base as channels
 from protocol.settings import Config
-from sim_daemon.adapt import Adapter
+from sim_daemon.adapt import CELL_TARGET, Adapter, DualAveraging
 from sim_daemon.engines import base as engines
+from sim_daemon.ensembles import Npt
 from sim_daemon.samplers import base as samplers
 from sim_daemon.samplers.base import RingSettings
 from sim_daemon.system import System
@@ -20,6 +21,7 @@ HYDROGEN_PER_CM, OTHERS_PER_CM = 3000.0, 1200.0  # omega_ref of the sampling mas
 LIGHT_AMU = 4.0
 STEPS_PER_PERIOD = 22  # first time step; the adapt phase tunes it
 LARGEST_FACTOR = 3.0  # of the first step; keeps omega_ref dt far below the stability limit of 2
+FIRST_CELL_STEP, SMALLEST_CELL_STEP = 0.1, 0.002  # of the spread of an ideal gas' ln V: a solid's is smaller
 FIRST_PRINCIPLES_LENGTH_FS = 20.0  # trajectory of `pihmc` when it is auto
 
 
@@ -47,7 +49,19 @@ def make_adapter(chosen: RingSettings, system: System) -> Adapter:
     length = None if chosen.trajectory_fs == "auto" else chosen.trajectory_fs
     if length is None and not learns:
         length = min(FIRST_PRINCIPLES_LENGTH_FS, chosen.trajectory_max_fs)
-    return Adapter(timestep, LARGEST_FACTOR * timestep, tune, length, chosen.trajectory_max_fs, chosen.walkers, learns)
+    cell = _cell_step(chosen, len(system.numbers))
+    return Adapter(timestep, LARGEST_FACTOR * timestep, tune, length, chosen.trajectory_max_fs, chosen.walkers, learns, cell)
+
+
+def _cell_step(chosen: RingSettings, atoms: int) -> DualAveraging | float:
+    """The step of the cell's jumps: tuned, given, or 0 where the cell does not jump."""
+    ensemble = chosen.ensemble
+    if not isinstance(ensemble, Npt) or ensemble.barostat != "moves":
+        return 0.0
+    if ensemble.cell_step != "auto":
+        return ensemble.cell_step
+    widest = 1 / math.sqrt(atoms + 1)  # of ln V of an ideal gas: nothing is softer
+    return DualAveraging(FIRST_CELL_STEP * widest, 4 * widest, CELL_TARGET, SMALLEST_CELL_STEP * widest)
 
 
 def startup_kind(chosen: RingSettings, system: System) -> str:

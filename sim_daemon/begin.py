@@ -11,6 +11,8 @@ from sim_daemon import labels, startup
 from sim_daemon.assemble import make_ring, startup_kind
 from sim_daemon.chain import Chain, restore
 from sim_daemon.daemon import Daemon
+from sim_daemon.ensembles import check_stress
+from sim_daemon.moves.cell import barostat_of
 from sim_daemon.schedule import Recorded
 from sim_daemon.target import Target, TargetValues
 from sim_daemon.world import World
@@ -44,13 +46,16 @@ def _start(daemon: Daemon, target: Target, world: World) -> None:
             science.system.structure,
             "look at structure, charge and multiplicity",
         )
+    check_stress(science.sampler, first.labels[0], science.system.structure)
     publisher(first)
     daemon.guard_energy_eV = first.labels[0].energy
     world.tell("guard", daemon.guard_energy_eV)
     kind = startup_kind(science.sampler, system)
     daemon.log.info("start-up: %s", kind)
     ring = make_ring(science.sampler, system)
-    rings = startup.prepare(kind, ring, target, science.sampler.walkers, step_rng(science.seed, daemon.name, 0), publisher)
+    barostat = barostat_of(science.sampler.ensemble, system.structure)
+    rng = step_rng(science.seed, daemon.name, 0)
+    rings = startup.prepare(kind, ring, target, science.sampler.walkers, rng, publisher, barostat)
     publisher.flush()
     daemon.chain = Chain(daemon.sampler.init(rings))
     daemon.costs["engine_calls"] += rings.shape[0] * rings.shape[1]

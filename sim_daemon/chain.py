@@ -81,6 +81,8 @@ class Chain:
             "forces": self.state.forces,
             "cells": self.state.cells,
             "refuges": list(self.state.refuges),
+            "refuge_cells": list(self.state.refuge_cells),
+            "stresses": self.state.stresses,
             "step": self.step,
             "phase": str(self.phase),
             "blocks_done": self.blocks_done,
@@ -104,7 +106,15 @@ def restore(state: Mapping[str, Any]) -> Chain:
     if block is not None:
         block = Block(block["number"], block["length"], block["steps"], block["log_ratios"].tolist(), block["accepted"].tolist())
     return Chain(
-        State(state["positions"], state["energies"], state["forces"], state["cells"], tuple(state["refuges"])),
+        State(
+            state["positions"],
+            state["energies"],
+            state["forces"],
+            state["cells"],
+            tuple(state["refuges"]),
+            tuple(state["refuge_cells"]),
+            state["stresses"],
+        ),
         state["step"],
         Phase(state["phase"]),
         None if frozen is None else schedule.plan_of(frozen),

@@ -149,7 +149,8 @@ class Daemon:
             return chain.frozen
         generation, digest = self._surrogate_in_adapt()
         step_fs, length_fs = self.adapter.timestep_fs(), self.adapter.trajectory_fs(generation)
-        return Plan(Phase.ADAPT, chain.blocks_done, generation, digest, step_fs, length_fs, self.adapter.move(generation))
+        move, cell_step = self.adapter.move(generation), self.adapter.cell_step()
+        return Plan(Phase.ADAPT, chain.blocks_done, generation, digest, step_fs, length_fs, move, cell_step)
 
     def _surrogate_in_adapt(self) -> tuple[int, str]:
         """Generation and digest of the next adapt step: the newest, unless trials in hand must end first."""
@@ -183,7 +184,8 @@ class Daemon:
         trials = self.adapter.trials
         generation, digest = self._newest()
         tried = self.adapter.converged()
-        plan = Plan(Phase.PRODUCTION, 0, generation, digest, self.adapter.timestep_fs(), self.adapter.trajectory_fs(generation))
+        step_fs, length_fs = self.adapter.timestep_fs(), self.adapter.trajectory_fs(generation)
+        plan = Plan(Phase.PRODUCTION, 0, generation, digest, step_fs, length_fs, cell_step=self.adapter.cell_step())
         if tried:  # what was tried is frozen, even if newer weights lie in the folder
             plan = dataclasses.replace(
                 plan,
@@ -246,8 +248,8 @@ class Daemon:
         self._pairs += labels.of_step(self.name, step, plan, infos, self._rings)
         self._rings += labels.rings(infos)
         self._frames.append(Frame(step, plan.phase, plan.block, chain.state.positions, chain.state.cells))
-        for positions, reason in labels.refusals(infos):
-            structure = dataclasses.replace(self.system.structure, positions=positions)
+        for positions, cell, reason in labels.refusals(infos):
+            structure = dataclasses.replace(self.system.structure, positions=positions, cell=cell)
             self.epoch.quarantine(labels.extended_xyz(structure, reason), f"step-{step:08d}.xyz", reason)
         seconds = {name: round(spent, 6) for name, spent in self.clock.lap().items()}
         with self.clock.doing("io"):
@@ -349,6 +351,7 @@ class Daemon:
 
 def _row(step: int, walker: int, plan: Plan, info: Info, seconds: Mapping[str, float]) -> dict[str, Any]:
     """One row of the ledger."""
+    cell = {} if info.log_ratio_cell is None else {"log_ratio_cell": _finite(info.log_ratio_cell)}
     return {
         "event": "step",
         "step": step,
@@ -366,6 +369,7 @@ def _row(step: int, walker: int, plan: Plan, info: Info, seconds: Mapping[str, f
         "log_ratio": _finite(info.log_ratio),
         "log_ratio_integrator": _finite(info.log_ratio_integrator),
         "log_ratio_model": _finite(info.log_ratio_model),
+        **cell,
         "engine_calls": info.engine_calls,
         "engine_failures": info.engine_failures,
         "observables": dict(info.observables),

@@ -43,13 +43,13 @@ def batch(pairs: Sequence[tuple[Label, Origin]]) -> Batch:
     return Batch(tuple(p[0] for p in pairs), tuple(p[1] for p in pairs))
 
 
-def refusals(infos: Sequence[Info]) -> Iterator[tuple[Array, str]]:
-    """Positions (N, 3) A and reason of every structure that the engine refused in one step."""
+def refusals(infos: Sequence[Info]) -> Iterator[tuple[Array, Array, str]]:
+    """Positions (N, 3) A, cell (3, 3) A and reason of every structure that the engine refused in one step."""
     for info in infos:
         for point in info.points:
             for positions, reason in zip(point.positions, point.refused, strict=True):
                 if reason:
-                    yield positions, reason
+                    yield positions, point.cell, reason
 
 
 def extended_xyz(structure: Structure, note: str) -> bytes:

@@ -9,6 +9,9 @@ from ase.data import chemical_symbols
 
 from kernels.arrays import Array
 from kernels.ring_polymer import RingPolymer, estimators, squared_radius_of_gyration
+from kernels.units import AMU_EV_FS2_PER_A2, G_PER_CM3_PER_AMU_A3, GPA_PER_EV_A3
+from sim_daemon.moves.cell import Barostat, volume
+from sim_daemon.moves.extended import virial_pressure
 
 
 def observe(ring: RingPolymer, numbers: Array, positions: Array, energies: Array, forces: Array) -> Mapping[str, float]:
@@ -27,4 +30,26 @@ def observe(ring: RingPolymer, numbers: Array, positions: Array, energies: Array
     for number in np.unique(numbers):
         name = f"radius_of_gyration_{chemical_symbols[number]}_A"
         row[name] = float(np.sqrt(np.mean(squared[numbers == number])))
+    return row
+
+
+def observe_cell(
+    ring: RingPolymer, barostat: Barostat, cell: Array, positions: Array, forces: Array, stresses: Array
+) -> Mapping[str, float]:
+    """Volume, density, what varies of the cell, and the pressure where the target has a stress.
+
+    cell: (3, 3) A.  positions: (P, N, 3) A.  forces: (P, N, 3) eV/A.  stresses: (P, 3, 3) eV/A^3, NaN where there is none.
+    """
+    size = volume(cell)
+    row = {"volume_A3": size, "density_g_per_cm3": float(ring.masses.sum()) / AMU_EV_FS2_PER_A2 / size * G_PER_CM3_PER_AMU_A3}
+    lengths = np.linalg.norm(cell, axis=1)
+    if barostat.cell != "isotropic":
+        row |= {f"cell_{name}_A": float(length) for name, length in zip("abc", lengths, strict=True)}
+    if barostat.cell == "full":
+        cosines = (cell @ cell.T) / np.outer(lengths, lengths)
+        angles = np.degrees(np.arccos(cosines[[1, 0, 0], [2, 2, 1]]))
+        row |= {f"cell_{name}_deg": float(angle) for name, angle in zip(("alpha", "beta", "gamma"), angles, strict=True)}
+    if np.isfinite(stresses).all():
+        ideal = barostat.atoms / (ring.beta * size)
+        row["pressure_GPa"] = (ideal + virial_pressure(ring, positions, forces, stresses, cell)) * GPA_PER_EV_A3
     return row

@@ -37,7 +37,7 @@ class Recorded:
 
 def plan_of(row: Mapping[str, Any]) -> Plan:
     """The plan of a ledger's row."""
-    names = [field.name for field in fields(Plan)]
+    names = [field.name for field in fields(Plan) if field.name in row]
     return Plan(**{name: row[name] for name in names} | {"phase": Phase(row["phase"]), "move": Move(row["move"])})
 
 

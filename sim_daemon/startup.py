@@ -17,6 +17,7 @@ from kernels.random_numbers import Rng
 from kernels.ring_polymer import RingPolymer
 from kernels.units import HBAR_EV_FS, WAVENUMBER_RAD_PER_FS
 from protocol.errors import EngineFailed
+from sim_daemon.moves.cell import Barostat, strained
 from sim_daemon.target import Target, TargetValues
 
 HESSIAN_STEP_A = 0.01
@@ -25,6 +26,7 @@ RELAX_STEPS = 100
 SOFTEST_PER_CM = 150.0  # softer modes are drawn as if this stiff: harmonic amplitudes of rotors are nonsense
 SPREAD_PER_CM = 2000.0  # well of every atom for the internal modes of a free ring
 LARGEST_FACTOR, SMALLEST_FACTOR = 1.3, 0.6  # of the harmonic amplitudes, so that the first model sees the edges too
+STARTUP_STRAIN = 0.06  # standard deviation of ln(V/V_start) of those structures at constant pressure
 STRUCTURES = 120  # independent harmonic structures; many more of them swamp the training
 
 
@@ -101,12 +103,30 @@ def free_ring(ring: RingPolymer, positions: Array, generator: np.random.Generato
     return positions + ring.spread(generator, SPREAD_PER_CM)
 
 
-def prepare(
-    kind: str, ring: RingPolymer, target: Target, walkers: int, rng: Rng, publish: Callable[[TargetValues], None]
-) -> Array:
-    """First rings (W, P, N, 3) A of all walkers; `publish` gets every label paid for, as it comes.
+def in_strained_cells(
+    structures: Array, cell: Array, barostat: Barostat | None, generator: np.random.Generator
+) -> tuple[Array, Array]:
+    """Structures (B, N, 3) A and their cells (B, 3, 3) A, each strained in its own way where the cell will vary."""
+    if barostat is None:
+        return structures, np.repeat(cell[None], len(structures), axis=0)
+    changes = [strained(cell, barostat.draw(generator, STARTUP_STRAIN)) for _ in structures]
+    moved = np.array([x @ change.centroids for x, change in zip(structures, changes, strict=True)])
+    return moved, np.array([change.cell for change in changes])
 
-    kind: "harmonic" or "trajectories".
+
+def prepare(
+    kind: str,
+    ring: RingPolymer,
+    target: Target,
+    walkers: int,
+    rng: Rng,
+    publish: Callable[[TargetValues], None],
+    barostat: Barostat | None = None,
+) -> Array:
+    """First rings (W, P, N, 3) A of all walkers, in the start cell; `publish` gets every label paid for, as it comes.
+
+    kind: "harmonic" or "trajectories".  barostat: the structures to learn from are strained too, so that the first model knows
+    what a change of the cell costs.
     """
     start = target.system.structure.positions
     if kind == "trajectories":
@@ -115,6 +135,7 @@ def prepare(
     matrix, values = hessian(target, minimum)
     publish(values)
     modes = harmonic_modes(matrix, minimum, ring.masses, bool(target.system.structure.pbc.any()))
+    strains, cell = rng("startup strains", 0), target.system.structure.cell
     for structures in harmonic_structures(ring, modes, rng("startup structures", 0)):
-        publish(target(structures))
+        publish(target(*in_strained_cells(structures, cell, barostat, strains)))
     return np.array([harmonic_ring(ring, modes, rng("startup", w)) for w in range(walkers)])

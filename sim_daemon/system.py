@@ -15,6 +15,7 @@ from protocol.records import Structure
 from protocol.sections import Restraint
 from protocol.sections import System as SystemSettings
 from protocol.settings import Config
+from sim_daemon.ensembles import check_cell
 
 OVERLAP = 0.4  # of the sum of covalent radii: nearer than this is a mistake, not a structure
 BOND = 1.3  # of the sum of covalent radii: atoms nearer than this belong to one molecule
@@ -50,6 +51,7 @@ def read_system(config: Config) -> System:
         cell=np.where(pbc[:, None], np.array(atoms.cell.array, dtype=np.float64), 0.0),
         pbc=pbc,
     )
+    check_cell(getattr(config.science.sampler, "ensemble", None), structure, str(path))
     masses = masses_of(numbers, settings.isotopes)
     return System(numbers, masses, structure, settings.charge, settings.multiplicity, settings.restraint, molecules > 1)
 

@@ -27,6 +27,12 @@ class TargetValues(NamedTuple):
     calls: Array  # (B,) engine calls, retries counted
     failures: Array  # (B,)
 
+    @property
+    def stresses(self) -> Array:
+        """(B, 3, 3) eV/A^3, tension positive; NaN where there is no label, or the engine has no stress."""
+        unknown = np.full((3, 3), np.nan)
+        return np.array([unknown if a is None or a.stress is None else a.stress for a in self.labels])
+
 
 class Target:
     """Labels structures of one system; `label` spreads them over the ranks."""

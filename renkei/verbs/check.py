@@ -15,6 +15,7 @@ from protocol.records import Label
 from protocol.settings import Config, load
 from renkei.plugins import PLUGINS
 from sim_daemon.engines import base as engines
+from sim_daemon.ensembles import check_stress
 from sim_daemon.system import System, read_system
 from train_daemon import charges
 
@@ -31,6 +32,7 @@ def check(
     rows = _science_rows(config, system)
     if not no_engine:
         label, seconds = one_call(config, system)
+        check_stress(config.science.sampler, label, str(source))
         rows += _engine_rows(label, seconds, config)
     _show(str(source), rows)
 

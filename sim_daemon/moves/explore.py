@@ -16,7 +16,8 @@ from kernels.potentials.base import Potential
 from kernels.random_numbers import Rng
 from kernels.ring_polymer import RingPolymer
 from sim_daemon.moves.accept import accept
-from sim_daemon.moves.ring_move import Flight, fly, motion_energy
+from sim_daemon.moves.cell import Barostat
+from sim_daemon.moves.ring_move import Flight, LogRatios, fly, log_ratios
 from sim_daemon.samplers.base import Info, Plan, Point, State
 from sim_daemon.target import Target, TargetValues
 
@@ -38,34 +39,46 @@ class _Labelled(NamedTuple):
 
 
 def explore_step(
-    ring: RingPolymer, target: Target, state: State, surrogate: Potential, plan: Plan, rng: Rng
+    ring: RingPolymer,
+    target: Target,
+    state: State,
+    surrogate: Potential,
+    plan: Plan,
+    rng: Rng,
+    barostat: Barostat | None = None,
 ) -> tuple[State, tuple[Info, ...]]:
-    """One trajectory of every walker, accepted or rejected by the surrogate itself."""
-    flight = fly(ring, target, state, surrogate, plan, rng)
+    """One trajectory of every walker, accepted or rejected by the surrogate itself; at constant pressure the cells walk too."""
+    flight = fly(ring, target, state, surrogate, plan, rng, barostat)
+    end = flight.journey.end
     walkers = range(len(state.positions))
-    ratios = [_log_ratio(ring, flight, w) for w in walkers]
-    taken = [accept(ratios[w], rng("accept", w)) for w in walkers]
-    positions = np.where(np.array(taken)[:, None, None, None], flight.end.positions, state.positions)
-    surrogate_energies = np.where(np.array(taken)[:, None], flight.end.energies, flight.start.energies)
-    labelled = _label(target, positions, state.cells, rng)
-    refuges, infos = list(state.refuges), []
+    ratios = [_log_ratios(ring, flight, w) for w in walkers]
+    taken = np.array([accept(ratios[w].whole, rng("accept", w)) for w in walkers])
+    positions = np.where(taken[:, None, None, None], end.positions, state.positions)
+    cells = np.where(taken[:, None, None], flight.journey.cells, state.cells)
+    surrogate_energies = np.where(taken[:, None], end.energies, flight.start.energies)
+    labelled = _label(target, positions, cells, rng)
+    refuges, refuge_cells, infos = list(state.refuges), list(state.refuge_cells), []
     for w in walkers:
         residual = ring.beta * (labelled.values.energies[labelled.rows(w)] - surrogate_energies[w][labelled.beads[w]])
         hole = not np.all(np.abs(residual) <= HOLE_KT)
+        infos.append(_info(flight, labelled, w, bool(taken[w]), hole, ratios[w], residual, plan, cells[w].copy()))
         if hole:
-            positions[w] = _refuge(refuges[w], positions[w], rng("refuge", w))
+            place = _refuge(len(refuges[w]), rng("refuge", w))
+            if place is not None:
+                positions[w], cells[w] = refuges[w][place], refuge_cells[w][place]
         else:
             refuges[w] = np.concatenate([refuges[w], positions[w][None]])[-REFUGES:]
-        infos.append(_info(flight, labelled, w, taken[w], hole, ratios[w], residual, plan))
-    unknown = np.full(state.energies.shape, np.nan)
-    return State(positions, unknown, np.full(state.forces.shape, np.nan), state.cells, tuple(refuges)), tuple(infos)
+            refuge_cells[w] = np.concatenate([refuge_cells[w], cells[w][None]])[-REFUGES:]
+    unknown, forces = np.full(state.energies.shape, np.nan), np.full(state.forces.shape, np.nan)
+    stresses = None if state.stresses is None else np.full(state.stresses.shape, np.nan)
+    return State(positions, unknown, forces, cells, tuple(refuges), tuple(refuge_cells), stresses), tuple(infos)
 
 
-def _log_ratio(ring: RingPolymer, flight: Flight, w: int) -> float:
-    if flight.end.trapped[w]:
-        return float("nan")
-    motion = motion_energy(ring, flight.end, w) - motion_energy(ring, flight.start, w)
-    return -ring.beta * (motion + float(np.mean(flight.end.energies[w]) - np.mean(flight.start.energies[w])))
+def _log_ratios(ring: RingPolymer, flight: Flight, w: int) -> LogRatios:
+    end = flight.journey.end
+    driver = float(np.mean(end.energies[w]) - np.mean(flight.start.energies[w]))
+    found = log_ratios(ring, flight, w, driver)
+    return found._replace(whole=float("nan"), integrator=float("nan")) if end.trapped[w] else found
 
 
 def _label(target: Target, positions: Array, cells: Array, rng: Rng) -> _Labelled:
@@ -75,11 +88,11 @@ def _label(target: Target, positions: Array, cells: Array, rng: Rng) -> _Labelle
     return _Labelled(beads, target(chosen, np.repeat(cells, count, axis=0)))
 
 
-def _refuge(refuges: Array, here: Array, generator: np.random.Generator) -> Array:
-    """A good ring of some steps ago; the present one where there is none."""
-    old = refuges[:-2] if len(refuges) > 2 else refuges
-    place = generator.integers(max(len(old), 1))
-    return np.asarray(old[place]) if len(old) else here
+def _refuge(count: int, generator: np.random.Generator) -> int | None:
+    """Which of `count` good rings to return to, the newest two left out where there are more; None where there is none."""
+    old = count - 2 if count > 2 else count
+    place = int(generator.integers(max(old, 1)))
+    return place if count else None
 
 
 def _info(
@@ -88,21 +101,21 @@ def _info(
     w: int,
     taken: bool,
     hole: bool,
-    ratio: float,
+    ratios: LogRatios,
     residual: Array,
     plan: Plan,
+    cell: Array,
 ) -> Info:
     values, chosen = labelled.values, labelled.rows(w)
     outcome = HOLE if hole else "explored" if taken else "explored: rejected"
-    point = Point(
-        0, tuple(int(b) for b in labelled.beads[w]), values.positions[chosen], values.labels[chosen], values.refused[chosen]
-    )
-    steps = int(flight.steps[w])
+    beads = tuple(int(b) for b in labelled.beads[w])
+    point = Point(0, beads, values.positions[chosen], values.labels[chosen], values.refused[chosen], cell)
+    steps = int(flight.journey.steps[w])
     return Info(
         accepted=taken,
         outcome=outcome,
         log_ratio=float("nan"),
-        log_ratio_integrator=ratio,
+        log_ratio_integrator=ratios.integrator,
         log_ratio_model=float("nan"),
         md_steps=steps,
         length_fs=steps * plan.timestep_fs,
@@ -110,4 +123,5 @@ def _info(
         engine_calls=int(values.calls[chosen].sum()),
         engine_failures=int(values.failures[chosen].sum()),
         observables={"residual_kT": float(np.mean(residual))} if np.isfinite(residual).all() else {},
+        log_ratio_cell=ratios.cell,
     )

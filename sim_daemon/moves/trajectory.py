@@ -28,6 +28,28 @@ class Trajectory(NamedTuple):
     energies: Array  # (W, P) eV, of the potential that drove it
     forces: Array  # (W, P, N, 3) eV/A
     trapped: Array  # (W,) bool: met a number that is not finite, or absurd
+    stresses: Array | None = None  # (W, P, 3, 3) eV/A^3, where the driving potential has them
+
+
+class Driven(NamedTuple):
+    """The potential that drives A walkers, at their P beads."""
+
+    energies: Array  # (A, P) eV
+    forces: Array  # (A, P, N, 3) eV/A
+    stresses: Array | None  # (A, P, 3, 3) eV/A^3, tension positive
+
+
+Driver = Callable[[Array, Array, Array], Driven]  # of walkers (A,), positions (A, P, N, 3) A, cells (A, 3, 3) A
+
+
+class Journey(NamedTuple):
+    """Where W walkers arrived, and what their cells did."""
+
+    end: Trajectory
+    steps: Array  # (W,) time steps
+    cells: Array  # (W, 3, 3) A, at the end
+    extra: Array  # (W,) eV: p dV - (N+1) kT ln(V'/V), and the change of the kinetic energy of ln V
+    jump: Array  # (W,) eV: the part of the total change that a jump of the cell made; NaN without a jump
 
 
 def draw_steps(generator: np.random.Generator, timestep_fs: float, trajectory_fs: float, log_uniform: bool) -> int:
@@ -59,12 +81,10 @@ def integrate(
     forces: Forces,
     timestep_fs: float,
     steps: Array,
-    watch: Callable[[int, Array, Trajectory], None] | None = None,
 ) -> Trajectory:
     """Move W walkers, walker w by steps[w] time steps; trapped walkers stop where they are.
 
-    `start` holds the first energies and forces.  `watch(k, walkers, now)` sees every point after step k (from 1).
-    A walker's bits do not depend on the others.
+    `start` holds the first energies and forces.  A walker's bits do not depend on the others.
     """
     free = ring.free_step(timestep_fs)
     positions, momenta = start.positions.copy(), start.momenta.copy()
@@ -88,6 +108,4 @@ def integrate(
         for w in moving[good]:
             kicks[w] = half * ring.to_modes(gradient[w])  # the first one of the next step too
             momenta[w] += kicks[w]
-        if watch:
-            watch(k, moving[good], Trajectory(positions, momenta, energies, gradient, trapped))
     return Trajectory(positions, momenta, energies, gradient, trapped)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib import import_module
 from types import ModuleType
-from typing import Annotated, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from kernels.arrays import Array
 from kernels.potentials.base import Potential
@@ -22,30 +22,15 @@ from kernels.random_numbers import Rng
 from protocol.errors import EngineFailed
 from protocol.records import Label, Phase
 from protocol.settings import Section
+from sim_daemon.ensembles import Auto, Ensemble
 from sim_daemon.target import Target
-
-
-def _positive(value: float | str) -> float | str:
-    if not isinstance(value, str) and not 0 < value < 1e6:
-        raise ValueError("must be > 0")
-    return value
-
-
-Auto = Annotated[Literal["auto"] | float, AfterValidator(_positive)]
-
-
-class Nvt(Section):
-    """Constant number, volume and temperature."""
-
-    name: Literal["nvt"] = "nvt"
-    temperature_K: float = Field(gt=0, le=1e5)
 
 
 class RingSettings(Section):
     """Keys of the hybrid Monte Carlo samplers on ring polymers; beads: 1 is the classical method."""
 
     name: str
-    ensemble: Nvt
+    ensemble: Ensemble
     beads: int = Field(32, ge=1, le=4096)  # P; a usable rule is P >= 2 hbar omega_max/(kB T)
     timestep_fs: Auto = "auto"  # auto: dual averaging in adapt, then frozen
     trajectory_fs: Auto = "auto"  # longest length L; steps draw log-uniformly from [L/8, L]
@@ -73,6 +58,7 @@ class Plan:
     timestep_fs: float
     trajectory_fs: float
     move: Move = Move.METROPOLIS
+    cell_step: float = 0.0  # standard deviation of ln(V'/V) in a jump of the cell; 0 where none is made
 
 
 @dataclass(frozen=True)
@@ -84,6 +70,8 @@ class State:
     forces: Array  # (W, P, N, 3) eV/A
     cells: Array  # (W, 3, 3) A, rows are vectors
     refuges: tuple[Array, ...] = ()  # by walker: (R, P, N, 3) A, rings to return to when exploration meets a hole
+    refuge_cells: tuple[Array, ...] = ()  # by walker: (R, 3, 3) A, of those rings
+    stresses: Array | None = None  # (W, P, 3, 3) eV/A^3, of the target (NaN: unknown); at constant pressure alone
 
 
 class Point(NamedTuple):
@@ -94,6 +82,7 @@ class Point(NamedTuple):
     positions: Array  # (L, N, 3) A
     labels: tuple[Label | None, ...]  # None where the engine refused
     refused: tuple[str | None, ...]  # why there is no label
+    cell: Array  # (3, 3) A
 
 
 @dataclass(frozen=True)
@@ -111,6 +100,7 @@ class Info:
     engine_calls: int
     engine_failures: int
     observables: Mapping[str, float]
+    log_ratio_cell: float | None = None  # the share of a jump of the cell, with p dV and the measure; None without a jump
 
 
 class Sampler(NamedTuple):
@@ -120,7 +110,7 @@ class Sampler(NamedTuple):
     step: Callable[[State, Potential | None, Plan, Rng], tuple[State, tuple[Info, ...]]]
 
 
-def start_state(target: Target, positions: Array) -> State:
+def start_state(target: Target, positions: Array, with_stress: bool = False) -> State:
     """First state of W walkers at (W, P, N, 3) A; raises EngineFailed if a bead has no label."""
     values = target(positions.reshape(-1, *positions.shape[2:]))
     refused = [reason for reason in values.refused if reason]
@@ -129,10 +119,11 @@ def start_state(target: Target, positions: Array) -> State:
             f"the engine refused a bead of the first ring ({refused[0]})",
             next="look at the start structure, or lower beads or temperature",
         )
-    refuges = tuple(ring[None] for ring in positions)
     cells = np.repeat(target.system.structure.cell[None], len(positions), axis=0)
+    refuges, refuge_cells = tuple(ring[None] for ring in positions), tuple(cell[None] for cell in cells)
     energies, forces = values.energies.reshape(positions.shape[:2]), values.forces.reshape(positions.shape)
-    return State(positions, energies, forces, cells, refuges)
+    stresses = values.stresses.reshape(*positions.shape[:2], 3, 3) if with_stress else None
+    return State(positions, energies, forces, cells, refuges, refuge_cells, stresses)
 
 
 def load(name: str) -> ModuleType:

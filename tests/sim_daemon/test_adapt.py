@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import pytest
 from protocol.records import Phase
 from sim_daemon.adapt import (
     CALM_MOVES,
+    CELL_TARGET,
     EXPLORE_FIRST,
     EXPLORE_MOVES,
     FIRST_PRINCIPLES_STEPS,
@@ -59,22 +61,22 @@ def feed(a, outcomes, generation=0):
 
 def test_dual_averaging_finds_the_step_of_its_target():
     """An integrator whose error grows with the square of the step."""
-    averaging = DualAveraging(0.5, 5.0, 0.95)
+    averaging = DualAveraging(0.5, 5.0, 0.95, 0.5 / 8)
     rng = np.random.default_rng(1)
     while averaging.trials < STEP_TUNING:
-        averaging.update(float(rng.normal(-0.005, 0.1) * averaging.timestep_fs**2 * 4))
-    settled = averaging.timestep_fs
+        averaging.update(float(rng.normal(-0.005, 0.1) * averaging.value**2 * 4))
+    settled = averaging.value
     acceptance = np.exp(np.minimum(0, rng.normal(-0.005, 0.1, 20000) * settled**2 * 4)).mean()
     assert acceptance == pytest.approx(0.95, abs=0.03)
     averaging.update(-100.0)
-    assert averaging.timestep_fs == settled  # tuning is over
+    assert averaging.value == settled  # tuning is over
 
 
 def test_a_step_that_always_fails_shrinks_to_its_bound():
-    averaging = DualAveraging(0.5, 5.0, 0.95)
+    averaging = DualAveraging(0.5, 5.0, 0.95, 0.5 / 8)
     for _ in range(STEP_TUNING):
         averaging.update(-math.inf)
-    assert averaging.timestep_fs == pytest.approx(0.5 / 8, rel=0.5)
+    assert averaging.value == pytest.approx(0.5 / 8, rel=0.5)
 
 
 def test_length_grows_on_its_own_trials_to_the_cap():
@@ -252,3 +254,20 @@ def test_dump_and_restore():
     feed(a, [True] * 12)
     feed(b, [True] * 12)
     assert b.dump() == a.dump()
+
+
+def test_the_cells_step_is_tuned_by_its_jumps_alone_and_kept_in_the_checkpoint():
+    """Work that grows with the square of the step; trials without a jump say nothing."""
+    tuned = DualAveraging(0.01, 0.5, CELL_TARGET, 0.001)
+    a = adapter(cell=tuned)
+    rng = np.random.default_rng(2)
+    a.observe(plan(a), [info()])
+    assert tuned.trials == 0
+    while tuned.trials < STEP_TUNING:
+        work = float(rng.normal(-0.5, 1.0) * (a.cell_step() / 0.05))
+        a.observe(plan(a), [replace(info(), log_ratio_cell=work)])
+    assert 0.02 < a.cell_step() < 0.1
+    again = adapter(cell=DualAveraging(0.01, 0.5, CELL_TARGET, 0.001))
+    again.restore(a.dump())
+    assert again.cell_step() == a.cell_step()
+    assert adapter().cell_step() == 0.0

@@ -1,5 +1,6 @@
 import numpy as np
 
+from protocol import checkpoint
 from protocol.records import Phase
 from sim_daemon.chain import Block, Chain, restore
 from sim_daemon.samplers.base import Info, Plan, State
@@ -43,10 +44,19 @@ def test_a_shifted_energy_difference_is_seen():
 def test_dump_and_restore():
     rng = np.random.default_rng(3)
     state = State(
-        rng.normal(size=(1, 2, 3, 3)), rng.normal(size=(1, 2)), rng.normal(size=(1, 2, 3, 3)), rng.normal(size=(1, 3, 3))
+        rng.normal(size=(1, 2, 3, 3)),
+        rng.normal(size=(1, 2)),
+        rng.normal(size=(1, 2, 3, 3)),
+        rng.normal(size=(1, 3, 3)),
+        (rng.normal(size=(4, 2, 3, 3)),),
+        (rng.normal(size=(4, 3, 3)),),
+        rng.normal(size=(1, 2, 3, 3)),
     )
     plan = Plan(Phase.PRODUCTION, 1, 4, "abc", 0.5, 80.0)
     chain = Chain(state, 17, Phase.PRODUCTION, plan, block(*healthy(n=5)), 0, False)
-    again = restore(chain.dump())
-    np.testing.assert_array_equal(again.state.positions, state.positions)
+    again = restore(checkpoint.load(checkpoint.dump(chain.dump())))
+    for name in ("positions", "energies", "forces", "cells", "stresses"):
+        np.testing.assert_array_equal(getattr(again.state, name), getattr(state, name))
+    np.testing.assert_array_equal(again.state.refuges[0], state.refuges[0])
+    np.testing.assert_array_equal(again.state.refuge_cells[0], state.refuge_cells[0])
     assert (again.step, again.phase, again.frozen, again.block) == (17, Phase.PRODUCTION, plan, chain.block)

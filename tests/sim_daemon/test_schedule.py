@@ -3,7 +3,7 @@ import pytest
 from protocol.errors import BadSetting
 from protocol.records import Phase
 from sim_daemon.samplers.base import Plan
-from sim_daemon.schedule import Recorded, entry, replayed
+from sim_daemon.schedule import Recorded, entry, plan_of, replayed
 
 FIRST = Plan(Phase.ADAPT, 0, -1, "", 0.5, 5.0)
 SECOND = Plan(Phase.ADAPT, 0, 0, "aa", 0.5, 10.0)
@@ -38,3 +38,10 @@ def test_a_tail_that_names_no_plan_goes_on_with_the_one_before_it():
 def test_a_run_without_steps_cannot_be_replayed():
     with pytest.raises(BadSetting, match="no step"):
         replayed([{"event": "start"}], "runs/empty")
+
+
+def test_a_row_without_a_cells_step_is_one_of_constant_volume():
+    row = entry(1, Plan(Phase.ADAPT, 0, 2, "d", 0.5, 40.0, cell_step=0.03))
+    assert plan_of(row).cell_step == 0.03
+    del row["cell_step"]
+    assert plan_of(row).cell_step == 0.0

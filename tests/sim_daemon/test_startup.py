@@ -6,6 +6,8 @@ from kernels.units import AMU_EV_FS2_PER_A2, WAVENUMBER_RAD_PER_FS
 from protocol.errors import EngineFailed
 from protocol.records import Structure
 from sim_daemon import startup
+from sim_daemon.ensembles import Npt
+from sim_daemon.moves.cell import barostat_of
 from sim_daemon.system import System
 from sim_daemon.target import TargetValues
 
@@ -21,7 +23,7 @@ class Dimer:
         self.system = System(structure.numbers, MASSES, structure, 0, 1, None, False)
         self.refuse, self.paid = refuse, 0
 
-    def __call__(self, positions):
+    def __call__(self, positions, cells=None):
         apart = positions[:, 1] - positions[:, 0]
         length = np.linalg.norm(apart, axis=1)
         pull = (STIFFNESS * (length - BOND) / length)[:, None] * apart
@@ -93,3 +95,15 @@ def test_prepare_by_kind():
 def test_an_engine_that_refuses_the_path_is_told_in_one_sentence():
     with pytest.raises(EngineFailed, match="relaxing"):
         startup.relax(Dimer(refuse=True), np.array([[0.0, 0, 0], [1.1, 0, 0]]), lambda values: None)
+
+
+def test_structures_are_strained_where_the_cell_will_vary():
+    structure = Structure(np.zeros((2, 3)), np.ones(2, int), 5.0 * np.eye(3), np.ones(3, bool))
+    barostat = barostat_of(Npt(name="npt", temperature_K=300, pressure_GPa=1.0, cell="orthorhombic"), structure)
+    found = np.random.default_rng(1).normal(size=(40, 2, 3))
+    moved, cells = startup.in_strained_cells(found, structure.cell, barostat, np.random.default_rng(2))
+    np.testing.assert_allclose(moved @ np.linalg.inv(cells), found @ np.linalg.inv(structure.cell))
+    assert np.log(np.linalg.det(cells)).std() == pytest.approx(startup.STARTUP_STRAIN, rel=0.4)
+    kept, same = startup.in_strained_cells(found, structure.cell, None, np.random.default_rng(2))
+    assert kept is found
+    assert (same == structure.cell).all()

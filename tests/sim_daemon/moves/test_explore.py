@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -5,7 +7,9 @@ from kernels.potentials.base import Evaluation
 from kernels.random_numbers import step_rng
 from kernels.ring_polymer import ring_polymer
 from protocol.records import Phase, Structure
-from sim_daemon.moves.explore import HOLE_KT, LABELLED_BEADS, REFUGES, explore_step
+from sim_daemon.ensembles import Npt
+from sim_daemon.moves.cell import barostat_of, volume
+from sim_daemon.moves.explore import HOLE, HOLE_KT, LABELLED_BEADS, REFUGES, explore_step
 from sim_daemon.moves.ring_move import ring_step
 from sim_daemon.samplers.base import Move, Plan, start_state
 from sim_daemon.system import System
@@ -94,3 +98,27 @@ def test_the_next_metropolis_step_labels_the_whole_ring_first(ring):
     assert target.calls - before == 2 * WALKERS * BEADS
     assert sum(i.engine_calls for i in infos) == 2 * WALKERS * BEADS
     assert np.isfinite(new.energies).all()
+
+
+def test_a_walker_returns_from_a_hole_with_the_cell_of_its_refuge(ring):
+    """At constant pressure: cells walk, every label knows its own, and a refuge keeps the one it was good in."""
+    structure = Structure(np.zeros((1, 3)), np.ones(1, int), 4.0 * np.eye(3), np.ones(3, bool))
+    target = Target(edge=0.05)
+    target.system = System(structure.numbers, np.array([1.008]), structure, 0, 1, None, False)
+    barostat = barostat_of(Npt(name="npt", temperature_K=300, pressure_GPa=1.0), structure)
+    state = start_state(target, np.random.default_rng(1).normal(0, 0.02, (WALKERS, BEADS, 1, 3)), with_stress=True)
+    plan, holes = replace(PLAN, cell_step=0.1), 0
+    for step in range(1, 31):
+        before = state
+        state, infos = explore_step(ring, target, state, Surrogate(), plan, step_rng(1, "t", step), barostat)
+        for w, info in enumerate(infos):
+            known = [np.array_equal(state.positions[w], ring_) for ring_ in before.refuges[w]]
+            if info.outcome == HOLE:
+                holes += 1
+                np.testing.assert_array_equal(state.cells[w], before.refuge_cells[w][known.index(True)])
+            else:
+                np.testing.assert_array_equal(info.points[0].cell, state.cells[w])
+                np.testing.assert_array_equal(state.refuge_cells[w][-1], state.cells[w])
+    assert holes > 3
+    assert len({volume(cell) for cell in state.refuge_cells[0]}) > 1
+    assert np.isnan(state.stresses).all()
