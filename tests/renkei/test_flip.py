@@ -71,7 +71,7 @@ class Moved:
         momenta = polymer.draw_momenta(step_rng(7, "sim0", step)("momenta", walker))
 
         def forces(_, positions):
-            return evaluate(potential, structure, positions, np.zeros((1, 3, 3)))
+            return evaluate(potential, structure, positions, np.zeros((1, 3, 3)))[:2]
 
         start = Trajectory(ring[None], momenta[None], *forces(None, ring[None]), np.zeros(1, dtype=bool))
         return integrate(polymer, start, forces, TIMESTEP_FS, np.array([STEPS])).positions[0]
