@@ -1,4 +1,4 @@
-"""Trajectories over several starts: each adopted step once, the later writing holds."""
+"""Trajectories over several starts: each step once, from the start whose row of it counts."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def test_a_sound_run(sound_run):
 def test_steps_that_were_repeated_or_abandoned(tmp_path, trajectory_bytes):
     store = Store(tmp_path, period_s=0.05)
     start(store, [1, 2, 3, 4], kept=2, segment=trajectory_bytes(frames([1, 2, 3, 4], 1)))
-    start(store, [3, 4, 5], kept=5, segment=trajectory_bytes(frames([3, 4, 5], 2)))
+    start(store, [3, 4, 5], kept=5, segment=trajectory_bytes(frames([2, 3, 4, 5], 2)))
     start(store, [6, 7], kept=7, segment=trajectory_bytes(frames([6, 7], 3)))
     found = trajectory.read(store, "sim/sim0")
     assert found.step.tolist() == [1, 2, 3, 4, 5, 6, 7]

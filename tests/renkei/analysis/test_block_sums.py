@@ -26,7 +26,7 @@ def test_the_mean_is_that_of_all_states_in_any_pieces(steps):
     assert np.isfinite(found.stderr).all()
 
 
-@pytest.mark.parametrize("phi", [0.0, 0.9])
+@pytest.mark.parametrize("phi", [0.0, 0.97])
 def test_errors_and_effective_states_are_honest(phi):
     """200 runs: scatter against the quoted error; (1 - phi)/(1 + phi) of the states are effective."""
     runs = series(phi, (3000, 200), 2)
@@ -36,7 +36,7 @@ def test_errors_and_effective_states_are_honest(phi):
         sums.add(run[:, None, None], np.ones((3000, 1, 1)))
         found.append(sums.estimate())
     quoted = math.sqrt(np.mean([one.stderr[0] ** 2 for one in found]))
-    assert 0.75 < runs.mean(axis=0).std() / quoted < 1.1
+    assert 0.75 < runs.mean(axis=0).std() / quoted < 1.15
     assert np.median([one.ess for one in found]) == pytest.approx(3000 * (1 - phi) / (1 + phi), rel=0.35)
 
 
