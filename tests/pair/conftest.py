@@ -93,13 +93,13 @@ class Pair:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
-    def chain(self):
-        """Positions by step, (S, W, P, N, 3) A; where steps occur twice the later file holds."""
+    def chain(self, name="position/value"):
+        """Positions (S, W, P, N, 3) A by step, or "box" (S, W, 3, 3) A; where steps occur twice the later file holds."""
         frames = {}
         for path in Store(self.run).trajectories("sim/sim0"):
             with h5py.File(path, "r", locking=False) as file:
-                group = file["particles/all/position"]
-                frames.update(zip(group["step"][:].tolist(), group["value"][:], strict=True))
+                group = file["particles/all"]
+                frames.update(zip(group["position/step"][:].tolist(), group[name][:], strict=True))
         return np.array([frames[step] for step in sorted(frames)])
 
     def close(self):

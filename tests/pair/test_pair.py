@@ -6,6 +6,7 @@ import signal
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -180,3 +181,25 @@ def test_an_engine_that_always_fails_ends_the_job_with_one_sentence(make_pair, t
     assert simulator.returncode == 3, said
     assert "no licence" in said
     assert "Traceback" not in said
+
+
+def test_varying_cells_survive_a_restart_and_replay_on_two_ranks(make_pair):
+    """The shipped run at constant pressure, first principles alone: boxes and beads bit for bit, labels in their own cells."""
+    source = Path(__file__).parents[2] / "configs" / "argon-npt.yaml"
+    changes = ("sampler.startup=trajectories", "sampler.beads=2", "sampler.ensemble.cell=full", "sampler.walkers=2")
+    pair, again = make_pair("argon", *changes, source=source), make_pair("again", *changes, source=source)
+    for _ in range(2):
+        job = pair.simulator("--steps", "6")
+        pair.wait_for(lambda job=job: job.poll() is not None, 240)
+        assert job.returncode == 0, job.output.read_text()
+    replay = again.simulator("--replay", str(pair.run), "--steps", "12", ranks=2)
+    again.wait_for(lambda: replay.poll() is not None, 240)
+    assert replay.returncode == 0, replay.output.read_text()
+    np.testing.assert_array_equal(again.chain(), pair.chain())
+    np.testing.assert_array_equal(again.chain("box"), pair.chain("box"))
+    volumes = np.abs(np.linalg.det(pair.chain("box")))
+    assert len(np.unique(volumes)) > 5
+    told = [row["observables"]["volume_A3"] for row in pair.rows()]
+    np.testing.assert_allclose(told, volumes.ravel())
+    with h5py.File(Store(pair.run).packets("sim/sim0")[-1].path, "r") as file:
+        assert len(np.unique(file["cell"][:], axis=0)) > 1
