@@ -19,7 +19,7 @@ LABELS = {
     "kinetic_energy_eV": "kinetic energy",
     "potential_energy_eV": "potential energy",
 }
-UNITS = {"A": "Å", "deg": "°"}
+UNITS = {"A": "Å", "A3": "Å³", "deg": "°", "g_per_cm3": "g/cm³", "eV_per_K": "eV/K"}
 HEADLINES = {
     "exact": "Exact within the error bars",
     "exact after reweighting": "Exact within the error bars, after reweighting",

@@ -18,7 +18,7 @@ from renkei.run_view import DaemonView, RunView, SimulatorView
 from renkei.trajectory import Trajectory
 
 SCHEMA = 1
-UNITS = ("eV_per_K", "g_per_cm3", "A3", "eV", "A", "deg")  # how an observable's name may end
+UNITS = ("eV_per_K", "g_per_cm3", "GPa", "A3", "eV", "A", "deg")  # how an observable's name may end
 
 
 def report(view: RunView, trajectories: Mapping[str, Trajectory | None]) -> dict[str, Any]:

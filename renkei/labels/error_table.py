@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kernels.units import GPA_PER_EV_A3
 from renkei.digits import number
-from renkei.labels.parity import GPA_PER_EV_PER_A3
 
 COLUMNS = (
     ("structures", "structures", "d", 1.0),
@@ -17,7 +17,7 @@ COLUMNS = (
     ("force MAE, eV/Å", "force_mae_eV_per_A", ".4f", 1.0),
     ("largest force error, eV/Å", "force_largest_eV_per_A", ".2f", 1.0),
 )
-STRESS = ("stress RMSE, GPa", "stress_rmse_eV_per_A3", ".3f", GPA_PER_EV_PER_A3)
+STRESS = ("stress RMSE, GPa", "stress_rmse_eV_per_A3", ".3f", GPA_PER_EV_A3)
 
 
 def table(errors: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], dict[str, list[str]]]:

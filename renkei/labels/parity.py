@@ -16,7 +16,6 @@ from train_daemon.gate import alike
 
 TOGETHER = 64  # structures evaluated in one call
 FORCE_EDGES_EV_PER_A = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, np.inf)  # of the size of the reference force
-GPA_PER_EV_PER_A3 = 160.21766208
 
 
 class Predictions(NamedTuple):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from kernels.units import G_PER_CM3_PER_AMU_A3
 from protocol.errors import BadSetting
 from renkei.observables.base import Observable, States, System, Values
-
-G_PER_CM3 = 1.66053907  # 1 amu/A^3
 
 
 def build(system: System) -> Observable:
@@ -24,6 +23,6 @@ def build(system: System) -> Observable:
             product = (states.cells[..., one, :] * states.cells[..., two, :]).sum(axis=-1)
             found[f"cell_{name}_deg"] = np.degrees(np.arccos(product / (lengths[..., one] * lengths[..., two])))
         mass = float(system.masses_amu.sum())
-        return Values({**found, "volume_A3": volume, "density_g_per_cm3": G_PER_CM3 * mass / volume})
+        return Values({**found, "volume_A3": volume, "density_g_per_cm3": G_PER_CM3_PER_AMU_A3 * mass / volume})
 
     return Observable(add)

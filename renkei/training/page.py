@@ -9,10 +9,10 @@ from typing import Any
 
 import yaml
 
+from kernels.units import GPA_PER_EV_A3
 from renkei.canvas import Figure
 from renkei.digits import number
 from renkei.labels import error_table
-from renkei.labels.parity import GPA_PER_EV_PER_A3
 from renkei.page import render
 
 
@@ -56,7 +56,7 @@ def _tiles(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         (f"energy RMSE, {told[0]}, meV/atom", number(told[1]["energy_rmse_meV_per_atom"], ".2f")),
         (f"force RMSE, {told[0]}, eV/Å", number(told[1]["force_rmse_eV_per_A"], ".4f")),
-        *([] if stress is None else [(f"stress RMSE, {told[0]}, GPa", number(stress * GPA_PER_EV_PER_A3, ".3f"))]),
+        *([] if stress is None else [(f"stress RMSE, {told[0]}, GPa", number(stress * GPA_PER_EV_A3, ".3f"))]),
         ("optimiser steps", f"{found['steps']:,}"),
         ("time, s", f"{seconds:,.0f}"),
     ]
