@@ -129,6 +129,14 @@ def mean_exponential(log_ratios: Array) -> Estimate:
     return Estimate(mean, linear.stderr, linear.tau, linear.ess * float(finite.mean()), int(finite.sum()))
 
 
+def untested(log_ratios: Array, accepted: Array) -> bool:
+    """Whether a chain moves without a Metropolis test, as dynamics does: something was accepted without a finite ratio.
+
+    log_ratios, accepted: same shape.
+    """
+    return bool(np.any(np.asarray(accepted, bool) & ~np.isfinite(log_ratios)))
+
+
 def longest_run(flags: Array) -> int:
     """The largest number of consecutive true entries along the steps of any walker; flags: (T,) or (T, W) bool."""
     longest = 0

@@ -22,7 +22,7 @@ LIGHT_AMU = 4.0
 STEPS_PER_PERIOD = 22  # first time step; the adapt phase tunes it
 LARGEST_FACTOR = 3.0  # of the first step; keeps omega_ref dt far below the stability limit of 2
 FIRST_CELL_STEP, SMALLEST_CELL_STEP = 0.1, 0.002  # of the spread of an ideal gas' ln V: a solid's is smaller
-FIRST_PRINCIPLES_LENGTH_FS = 20.0  # trajectory of `pihmc` when it is auto
+FIRST_PRINCIPLES_LENGTH_FS = 20.0  # trajectory when it is auto and first principles drive it
 
 
 def load_config(run: Path, name: str) -> Config:
@@ -43,9 +43,9 @@ def make_adapter(chosen: RingSettings, system: System) -> Adapter:
     """The controller of the adapt phase."""
     light = system.masses_amu.min() < LIGHT_AMU
     period_fs = 2 * math.pi / ((HYDROGEN_PER_CM if light else OTHERS_PER_CM) * WAVENUMBER_RAD_PER_FS)
-    tune = chosen.timestep_fs == "auto"
+    tune = chosen.timestep_fs == "auto" and chosen.name != "pimd"
     timestep = period_fs / STEPS_PER_PERIOD if chosen.timestep_fs == "auto" else chosen.timestep_fs
-    learns = chosen.name != "pihmc"
+    learns = chosen.name not in ("pihmc", "pimd")
     length = None if chosen.trajectory_fs == "auto" else chosen.trajectory_fs
     if length is None and not learns:
         length = min(FIRST_PRINCIPLES_LENGTH_FS, chosen.trajectory_max_fs)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kernels.statistics import longest_rejection_run, longest_run, mean_exponential
+from kernels.statistics import longest_rejection_run, longest_run, mean_exponential, untested
 from protocol.records import Phase
 from sim_daemon import schedule
 from sim_daemon.samplers.base import Info, Plan, State
@@ -48,6 +48,8 @@ class Block:
 
     def sticky(self) -> str:
         """Why the block must not be quoted, or "" (docs/methods.md, sticky states)."""
+        if untested(np.array(self.log_ratios), np.array(self.accepted)):
+            return ""
         told = self.summary()
         mean, error = told["exp_minus_beta_dH"], told["exp_minus_beta_dH_stderr"]
         if not abs(mean - 1) <= max(BLOCK_ALARM * error, SMALL):
@@ -83,6 +85,7 @@ class Chain:
             "refuges": list(self.state.refuges),
             "refuge_cells": list(self.state.refuge_cells),
             "stresses": self.state.stresses,
+            "momenta": self.state.momenta,
             "step": self.step,
             "phase": str(self.phase),
             "blocks_done": self.blocks_done,
@@ -114,6 +117,7 @@ def restore(state: Mapping[str, Any]) -> Chain:
             tuple(state["refuges"]),
             tuple(state["refuge_cells"]),
             state["stresses"],
+            state["momenta"],
         ),
         state["step"],
         Phase(state["phase"]),

@@ -65,7 +65,9 @@ def judge(blocks: Mapping[int, Ledger], rows: Sequence[Row], more: Sequence[Chec
     checks = [_complete(full, block), _frozen(block), _creutz(block), _rejections(block), _estimators(block), _failures(block)]
     if full:
         checks += [_adaptation(rows), _earlier_blocks(full), _samples(block), _weights(block)]
-    checks += [*more, _gaussian(block), _acceptance(block)]
+    checks += more
+    if not statistics.untested(block.log_ratio, block.accepted):
+        checks += [_gaussian(block), _acceptance(block)]
     found = {check.outcome for check in checks}
     by_outcome = {Outcome.FAILS: DO_NOT_QUOTE, Outcome.WEAK: APPROXIMATE, Outcome.REWEIGHT: REWEIGHTED}
     name = next((name for outcome, name in by_outcome.items() if outcome in found), EXACT)
@@ -111,11 +113,19 @@ def _frozen(block: Ledger) -> Check:
     if foreign:
         return Check("frozen", Outcome.FAILS, f"{foreign} production rows were not decided by first principles")
     driver = f"generation {block.generation[0]}" if block.generation[0] >= 0 else "first principles"
-    said = f"{driver} drove all of it with one time step; first principles decided every step, so any surrogate is exact"
+    decided = (
+        ""
+        if statistics.untested(block.log_ratio, block.accepted)
+        else "; first principles decided every step, so any surrogate is exact"
+    )
+    said = f"{driver} drove all of it with one time step{decided}"
     return Check("frozen", Outcome.HOLDS, said)
 
 
 def _creutz(block: Ledger) -> Check:
+    if statistics.untested(block.log_ratio, block.accepted):
+        said = f"finite time step: dynamics of {block.timestep_fs[-1]:g} fs without a Metropolis test; compare with half the step"
+        return Check("exp(-beta dH)", Outcome.WEAK, said)
     mean = thermo.exp_minus_beta_dH(block)
     if not mean.samples:
         return Check("exp(-beta dH)", Outcome.FAILS, "no proposal of the block has an energy")

@@ -37,7 +37,7 @@ class Flight(NamedTuple):
     journey: Journey
 
 
-class _Costs:
+class Costs:
     """The target, with points and engine calls booked to walkers."""
 
     def __init__(self, target: Target, beads: int, walkers: int) -> None:
@@ -78,7 +78,7 @@ def ring_step(
     barostat: Barostat | None = None,
 ) -> tuple[State, tuple[Info, ...]]:
     """One step of every walker; `surrogate` None means that first principles drive the trajectory."""
-    costs = _Costs(target, ring.beads, len(state.positions))
+    costs = Costs(target, ring.beads, len(state.positions))
     state = _known(state, costs)
     if surrogate is None:
         proposal = _first_principles(ring, state, costs, plan, rng, barostat)
@@ -185,7 +185,7 @@ def _draws(ring: RingPolymer, state: State, plan: Plan, rng: Rng, log_uniform: b
     return steps, np.array([ring.draw_momenta(rng("momenta", w)) for w in walkers])
 
 
-def _known(state: State, costs: _Costs) -> State:
+def _known(state: State, costs: Costs) -> State:
     """Label the rings that exploration left without the target's values."""
     unknown = np.flatnonzero(np.isnan(state.energies).any(axis=1))
     if not len(unknown):
@@ -201,7 +201,7 @@ def _known(state: State, costs: _Costs) -> State:
     return replace(state, energies=energies, forces=forces, stresses=stresses)
 
 
-def _arrived(flight: Flight, state: State, costs: _Costs) -> _Proposal:
+def _arrived(flight: Flight, state: State, costs: Costs) -> _Proposal:
     """The target at the end points of the trajectories that were not trapped."""
     end, cells = flight.journey.end, flight.journey.cells
     energies, forces = np.full_like(end.energies, np.inf), np.full_like(end.forces, np.nan)
@@ -219,7 +219,7 @@ def _arrived(flight: Flight, state: State, costs: _Costs) -> _Proposal:
 
 
 def _first_principles(
-    ring: RingPolymer, state: State, costs: _Costs, plan: Plan, rng: Rng, barostat: Barostat | None
+    ring: RingPolymer, state: State, costs: Costs, plan: Plan, rng: Rng, barostat: Barostat | None
 ) -> _Proposal:
     steps, momenta = _draws(ring, state, plan, rng, log_uniform=plan.phase is Phase.PRODUCTION)
     way = _way(state, plan, rng, barostat, steps)
@@ -254,7 +254,7 @@ def _decide(
     target: Target,
     old: State,
     proposal: _Proposal,
-    costs: _Costs,
+    costs: Costs,
     new: State,
     w: int,
     plan: Plan,

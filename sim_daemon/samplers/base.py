@@ -72,6 +72,7 @@ class State:
     refuges: tuple[Array, ...] = ()  # by walker: (R, P, N, 3) A, rings to return to when exploration meets a hole
     refuge_cells: tuple[Array, ...] = ()  # by walker: (R, 3, 3) A, of those rings
     stresses: Array | None = None  # (W, P, 3, 3) eV/A^3, of the target (NaN: unknown); at constant pressure alone
+    momenta: Array | None = None  # (W, P, N, 3) eV fs/A, of the modes; None: the next step draws fresh ones
 
 
 class Point(NamedTuple):
@@ -91,7 +92,7 @@ class Info:
 
     accepted: bool
     outcome: str
-    log_ratio: float  # ln of the acceptance ratio, exact target; nan when the proposal was trapped
+    log_ratio: float  # ln of the acceptance ratio, exact target; nan when the proposal was trapped, or where nothing is tested
     log_ratio_integrator: float  # -beta dH of the potential that drove the trajectory
     log_ratio_model: float  # the rest: -beta d(V_target - V_surrogate); 0 for first principles alone
     md_steps: int
