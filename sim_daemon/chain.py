@@ -11,6 +11,7 @@ import numpy as np
 from kernels.statistics import longest_rejection_run, longest_run, mean_exponential
 from protocol.records import Phase
 from sim_daemon import schedule
+from sim_daemon.moves.novelty import Seen
 from sim_daemon.samplers.base import Info, Plan, State
 
 BLOCK_ALARM = 3.0  # standard errors of <exp(-beta dH)> from 1 beyond which a block is not trusted
@@ -81,6 +82,7 @@ class Chain:
             "forces": self.state.forces,
             "cells": self.state.cells,
             "refuges": list(self.state.refuges),
+            "seen": None if self.state.seen is None else self.state.seen._asdict(),
             "step": self.step,
             "phase": str(self.phase),
             "blocks_done": self.blocks_done,
@@ -100,11 +102,18 @@ class Chain:
 
 def restore(state: Mapping[str, Any]) -> Chain:
     """The inverse of Chain.dump."""
-    frozen, block = state["frozen"], state["block"]
+    frozen, block, seen = state["frozen"], state["block"], state["seen"]
     if block is not None:
         block = Block(block["number"], block["length"], block["steps"], block["log_ratios"].tolist(), block["accepted"].tolist())
     return Chain(
-        State(state["positions"], state["energies"], state["forces"], state["cells"], tuple(state["refuges"])),
+        State(
+            state["positions"],
+            state["energies"],
+            state["forces"],
+            state["cells"],
+            tuple(state["refuges"]),
+            seen=None if seen is None else Seen(**seen),
+        ),
         state["step"],
         Phase(state["phase"]),
         None if frozen is None else schedule.plan_of(frozen),

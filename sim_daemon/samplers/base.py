@@ -1,13 +1,14 @@
 """Contract of a sampler: the pair (init, step), pure functions of what they are given.
 
-To add one: a file here with `Settings` (frozen pydantic) and `build(settings, system, target) -> Sampler`, and
-tests/sim_daemon/samplers/test_NAME.py. The file name is the YAML name.
+To add one: a file here with `Settings` (frozen pydantic) and `build(settings, ring, target) -> Sampler`, and
+tests/sim_daemon/samplers/test_NAME.py. The file name is the YAML name. A sampler whose adapt phase is another one than that of
+trajectories also has `adapter(settings, system) -> Adapter`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import import_module
 from types import ModuleType
@@ -22,6 +23,7 @@ from kernels.random_numbers import Rng
 from protocol.errors import EngineFailed
 from protocol.records import Label, Phase
 from protocol.settings import Section
+from sim_daemon.moves.novelty import Seen
 from sim_daemon.target import Target
 
 
@@ -73,6 +75,8 @@ class Plan:
     timestep_fs: float
     trajectory_fs: float
     move: Move = Move.METROPOLIS
+    chain_moves: int = 0  # local moves of the surrogate between two tests, at most; of samplers that make them
+    widths: Mapping[str, float] = field(default_factory=dict)  # of local moves, by kind, in the kind's own unit
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ class State:
     forces: Array  # (W, P, N, 3) eV/A
     cells: Array  # (W, 3, 3) A, rows are vectors
     refuges: tuple[Array, ...] = ()  # by walker: (R, P, N, 3) A, rings to return to when exploration meets a hole
+    seen: Seen | None = None  # what has been labelled, for samplers that look for novelty in adapt
 
 
 class Point(NamedTuple):
@@ -111,6 +116,7 @@ class Info:
     engine_calls: int
     engine_failures: int
     observables: Mapping[str, float]
+    counts: Mapping[str, int] = field(default_factory=dict)  # of local moves by kind, and of novel structures; {} without
 
 
 class Sampler(NamedTuple):
