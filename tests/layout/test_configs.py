@@ -10,7 +10,7 @@ from renkei.plugins import PLUGINS
 from sim_daemon.system import read_system
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
-ATOMS = {"water-tetramer": 12, "quartz": 9, "zundel": 7, "water-dft": 3, "silicon-qe": 2, "toy": 4}
+ATOMS = {"water-tetramer": 12, "quartz": 9, "zundel": 7, "water-dft": 3, "silicon-qe": 2, "toy": 4, "silver-palladium": 13}
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
