@@ -71,6 +71,7 @@ def _simulator_parts(beat: Mapping[str, Any]) -> list[str]:
         model,
         _fact(beat, "acceptance_recent", "acceptance {:.2f}"),
         _fact(beat, "trajectory_fs", "trajectory {:.1f} fs"),
+        _fact(beat, "chain_moves", "chains of {} moves"),
         _fact(beat, "timestep_fs", "timestep {:.3g} fs"),
         _fact(beat, "labels", "{} labels"),
         _fact(beat, "engine_calls", "{} engine calls"),

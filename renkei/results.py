@@ -104,7 +104,7 @@ def _sampling(simulator: SimulatorView, rows: Ledger) -> dict[str, Any]:
         "acceptance_model": shares.model,
         "exp_minus_beta_dH": {"mean": creutz.mean, "stderr": creutz.stderr},
         "beta_dH": errors._asdict(),
-        "trajectory_fs": float(rows.length_fs.mean()) if len(rows) else None,
+        "trajectory_fs": float(rows.length_fs.mean()) or None if len(rows) else None,
         "timestep_fs": float(rows.timestep_fs[-1]) if len(rows) else None,
         "beads": simulator.setting("sampler.beads"),
         "walkers": simulator.setting("sampler.walkers"),

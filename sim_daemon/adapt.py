@@ -142,6 +142,10 @@ class Adapter:
             return FIRST_PRINCIPLES_STEPS * self.timestep_fs()
         return self.length_fs
 
+    def knobs(self, generation: int, move: Move) -> dict[str, Any]:
+        """What else a plan holds: its further fields by name."""
+        return {"cell_step": self.cell_step()}
+
     def wants_rescue(self) -> bool:
         """A walker has been rejected many times in a row: move it by first principles and train on the path."""
         return self.learns and max(self.runs) >= STUCK_AFTER

@@ -33,14 +33,18 @@ def load_config(run: Path, name: str) -> Config:
 
 def make_ring(chosen: RingSettings, system: System) -> RingPolymer:
     """The ring polymer of a run."""
-    wavenumber = chosen.mode_wavenumber_per_cm
+    wavenumber = getattr(chosen, "mode_wavenumber_per_cm", "auto")  # of samplers that fly trajectories
     if wavenumber == "auto":
         wavenumber = HYDROGEN_PER_CM if system.masses_amu.min() < LIGHT_AMU else OTHERS_PER_CM
     return ring_polymer(system.masses_amu, chosen.ensemble.temperature_K, chosen.beads, float(wavenumber))
 
 
 def make_adapter(chosen: RingSettings, system: System) -> Adapter:
-    """The controller of the adapt phase."""
+    """The controller of the adapt phase: the sampler's own, or that of trajectories."""
+    own = getattr(samplers.load(chosen.name), "adapter", None)
+    if own is not None:
+        found: Adapter = own(chosen, system)
+        return found
     light = system.masses_amu.min() < LIGHT_AMU
     period_fs = 2 * math.pi / ((HYDROGEN_PER_CM if light else OTHERS_PER_CM) * WAVENUMBER_RAD_PER_FS)
     tune = chosen.timestep_fs == "auto" and chosen.name != "pimd"

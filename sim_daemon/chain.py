@@ -11,6 +11,7 @@ import numpy as np
 from kernels.statistics import longest_rejection_run, longest_run, mean_exponential, untested
 from protocol.records import Phase
 from sim_daemon import schedule
+from sim_daemon.moves.novelty import Seen
 from sim_daemon.samplers.base import Info, Plan, State
 
 BLOCK_ALARM = 3.0  # standard errors of <exp(-beta dH)> from 1 beyond which a block is not trusted
@@ -86,6 +87,7 @@ class Chain:
             "refuge_cells": list(self.state.refuge_cells),
             "stresses": self.state.stresses,
             "momenta": self.state.momenta,
+            "seen": None if self.state.seen is None else self.state.seen._asdict(),
             "step": self.step,
             "phase": str(self.phase),
             "blocks_done": self.blocks_done,
@@ -105,7 +107,7 @@ class Chain:
 
 def restore(state: Mapping[str, Any]) -> Chain:
     """The inverse of Chain.dump."""
-    frozen, block = state["frozen"], state["block"]
+    frozen, block, seen = state["frozen"], state["block"], state["seen"]
     if block is not None:
         block = Block(block["number"], block["length"], block["steps"], block["log_ratios"].tolist(), block["accepted"].tolist())
     return Chain(
@@ -118,6 +120,7 @@ def restore(state: Mapping[str, Any]) -> Chain:
             tuple(state["refuge_cells"]),
             state["stresses"],
             state["momenta"],
+            seen=None if seen is None else Seen(**seen),
         ),
         state["step"],
         Phase(state["phase"]),

@@ -149,8 +149,9 @@ class Daemon:
             return chain.frozen
         generation, digest = self._surrogate_in_adapt()
         step_fs, length_fs = self.adapter.timestep_fs(), self.adapter.trajectory_fs(generation)
-        move, cell_step = self.adapter.move(generation), self.adapter.cell_step()
-        return Plan(Phase.ADAPT, chain.blocks_done, generation, digest, step_fs, length_fs, move, cell_step)
+        move = self.adapter.move(generation)
+        knobs = self.adapter.knobs(generation, move)
+        return Plan(Phase.ADAPT, chain.blocks_done, generation, digest, step_fs, length_fs, move, **knobs)
 
     def _surrogate_in_adapt(self) -> tuple[int, str]:
         """Generation and digest of the next adapt step: the newest, unless trials in hand must end first."""
@@ -185,7 +186,8 @@ class Daemon:
         generation, digest = self._newest()
         tried = self.adapter.converged()
         step_fs, length_fs = self.adapter.timestep_fs(), self.adapter.trajectory_fs(generation)
-        plan = Plan(Phase.PRODUCTION, 0, generation, digest, step_fs, length_fs, cell_step=self.adapter.cell_step())
+        knobs = self.adapter.knobs(generation, Move.METROPOLIS)
+        plan = Plan(Phase.PRODUCTION, 0, generation, digest, step_fs, length_fs, **knobs)
         if tried:  # what was tried is frozen, even if newer weights lie in the folder
             plan = dataclasses.replace(
                 plan,
@@ -195,13 +197,10 @@ class Daemon:
             )
         self._open_block(plan)
         self._event({"event": "freeze", "step": step, "reason": reason, "criteria": self.adapter.criteria()})
-        self.log.info(
-            "production starts at step %d (%s): generation %d, trajectories up to %.0f fs",
-            step,
-            reason,
-            plan.generation,
-            plan.trajectory_fs,
+        length = (
+            f"chains up to {plan.chain_moves} moves" if plan.chain_moves else f"trajectories up to {plan.trajectory_fs:.0f} fs"
         )
+        self.log.info("production starts at step %d (%s): generation %d, %s", step, reason, plan.generation, length)
 
     def _freeze_reason(self) -> str:
         if "FREEZE" in self.epoch.fresh_controls():
@@ -273,8 +272,9 @@ class Daemon:
             steps_planned=self.science.phases.production.steps,
             generation=plan.generation,
             acceptance_recent=round(float(np.mean(self._recent)), 3) if self._recent else None,
-            timestep_fs=plan.timestep_fs,
-            trajectory_fs=plan.trajectory_fs,
+            timestep_fs=plan.timestep_fs or None,
+            trajectory_fs=plan.trajectory_fs or None,
+            chain_moves=plan.chain_moves or None,
             engine_calls=self.costs["engine_calls"],
             labels=self.costs["labels"],
             activities=self.clock.totals(),
@@ -373,6 +373,7 @@ def _row(step: int, walker: int, plan: Plan, info: Info, seconds: Mapping[str, f
         "engine_calls": info.engine_calls,
         "engine_failures": info.engine_failures,
         "observables": dict(info.observables),
+        **({"counts": dict(info.counts)} if info.counts else {}),
         "seconds": dict(seconds),
         "unix": round(time.time(), 3),
     }

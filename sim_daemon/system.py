@@ -101,13 +101,19 @@ def check_structure(atoms: Any, path: Path) -> None:
 
 def count_molecules(atoms: Any) -> int:
     """Number of groups of atoms joined by distances below 1.3 x the sum of covalent radii."""
+    return int(molecule_of(atoms).max(initial=-1)) + 1
+
+
+def molecule_of(atoms: Any) -> Array:
+    """Number of each atom's molecule, (N,) int from 0: atoms joined by distances below 1.3 x the sum of covalent radii."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     pairs = _near_pairs(atoms, BOND)
     first, second = [i for i, _, _ in pairs], [j for _, j, _ in pairs]
     graph = coo_array((np.ones(len(pairs)), (first, second)), shape=(len(atoms), len(atoms)))
-    return int(connected_components(graph, directed=False)[0])
+    owner: Array = connected_components(graph, directed=False)[1]
+    return owner
 
 
 def electrons_fit(numbers: Array, charge: int, multiplicity: int, bulk: bool = False) -> str | None:

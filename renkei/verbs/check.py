@@ -14,9 +14,12 @@ from protocol.errors import BadSetting, EngineFailed
 from protocol.records import Label
 from protocol.settings import Config, load
 from renkei.plugins import PLUGINS
+from sim_daemon.assemble import make_ring
 from sim_daemon.engines import base as engines
 from sim_daemon.ensembles import check_stress
+from sim_daemon.samplers import base as samplers
 from sim_daemon.system import System, read_system
+from sim_daemon.target import Target
 from train_daemon import charges
 
 
@@ -29,6 +32,8 @@ def check(
     config = load(source, PLUGINS)
     system = read_system(config)
     charges.check(config.science.learner, system.numbers, system.structure.pbc)
+    sampler = config.science.sampler
+    samplers.load(sampler.name).build(sampler, make_ring(sampler, system), Target(system, lambda structures: ()))
     rows = _science_rows(config, system)
     if not no_engine:
         label, seconds = one_call(config, system)
@@ -101,7 +106,9 @@ def _symbols(system: System) -> list[str]:
 
 
 def _shown(value: Any) -> str:
-    return " ".join(f"{key} {inner}" for key, inner in value.items()) if isinstance(value, dict) else str(value)
+    if not isinstance(value, dict):
+        return str(value)
+    return " ".join(f"{key} {_shown(inner)}".rstrip() for key, inner in value.items() if inner is not None)
 
 
 def _show(title: str, rows: list[tuple[str, str]]) -> None:

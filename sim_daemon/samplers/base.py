@@ -1,13 +1,14 @@
 """Contract of a sampler: the pair (init, step), pure functions of what they are given.
 
-To add one: a file here with `Settings` (frozen pydantic) and `build(settings, system, target) -> Sampler`, and
-tests/sim_daemon/samplers/test_NAME.py. The file name is the YAML name.
+To add one: a file here with `Settings` (frozen pydantic) and `build(settings, ring, target) -> Sampler`, and
+tests/sim_daemon/samplers/test_NAME.py. The file name is the YAML name. A sampler whose adapt phase is another one than that of
+trajectories also has `adapter(settings, system) -> Adapter`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import import_module
 from types import ModuleType
@@ -23,6 +24,7 @@ from protocol.errors import EngineFailed
 from protocol.records import Label, Phase
 from protocol.settings import Section
 from sim_daemon.ensembles import Auto, Ensemble
+from sim_daemon.moves.novelty import Seen
 from sim_daemon.target import Target
 
 
@@ -58,6 +60,8 @@ class Plan:
     timestep_fs: float
     trajectory_fs: float
     move: Move = Move.METROPOLIS
+    chain_moves: int = 0  # local moves of the surrogate between two tests, at most; of samplers that make them
+    widths: Mapping[str, float] = field(default_factory=dict)  # of local moves, by kind, in the kind's own unit
     cell_step: float = 0.0  # standard deviation of ln(V'/V) in a jump of the cell; 0 where none is made
 
 
@@ -73,6 +77,7 @@ class State:
     refuge_cells: tuple[Array, ...] = ()  # by walker: (R, 3, 3) A, of those rings
     stresses: Array | None = None  # (W, P, 3, 3) eV/A^3, of the target (NaN: unknown); at constant pressure alone
     momenta: Array | None = None  # (W, P, N, 3) eV fs/A, of the modes; None: the next step draws fresh ones
+    seen: Seen | None = None  # what has been labelled, for samplers that look for novelty in adapt
 
 
 class Point(NamedTuple):
@@ -102,6 +107,7 @@ class Info:
     engine_failures: int
     observables: Mapping[str, float]
     log_ratio_cell: float | None = None  # the share of a jump of the cell, with p dV and the measure; None without a jump
+    counts: Mapping[str, int] = field(default_factory=dict)  # of local moves by kind, and of novel structures; {} without
 
 
 class Sampler(NamedTuple):

@@ -18,6 +18,8 @@ from sim_daemon.system import System
 from sim_daemon.target import TargetValues
 
 BEADS, WALKERS, STEPS = 4, 2, 8
+KEYS = {"metropolis": {"moves": {"bridge": {}}}}  # beyond what all of them have
+WIDTHS = {"translation": 0.1, "bridge": 2.0}
 
 
 class Well:
@@ -42,15 +44,17 @@ class Well:
 def build(name):
     target = Well(30.0)
     ring, module = ring_polymer(target.system.masses_amu, 300.0, BEADS, 3000), base.load(name)
-    settings = module.Settings.model_validate({"name": name, "ensemble": {"temperature_K": 300}, "beads": BEADS})
+    settings = module.Settings.model_validate(
+        {"name": name, "ensemble": {"temperature_K": 300}, "beads": BEADS, **KEYS.get(name, {})}
+    )
     return module.build(settings, ring, target)
 
 
 def plan_of(step):
     """With a surrogate; one exploring step in adapt, then production."""
     if step == 2:
-        return Plan(Phase.ADAPT, 0, 0, "d", 0.5, 8.0, Move.EXPLORE)
-    return Plan(Phase.PRODUCTION, 1, 0, "d", 1.0, 8.0)
+        return Plan(Phase.ADAPT, 0, 0, "d", 0.5, 8.0, Move.EXPLORE, 6, WIDTHS)
+    return Plan(Phase.PRODUCTION, 1, 0, "d", 1.0, 8.0, Move.METROPOLIS, 6, WIDTHS)
 
 
 def walk(sampler, chain, until):

@@ -19,6 +19,7 @@ ATOMS = {
     "toy": 4,
     "argon-npt": 32,
     "zundel-pimd": 7,
+    "silver-palladium": 13,
 }
 
 
