@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import import_module
 from types import ModuleType
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -24,8 +24,10 @@ from protocol.errors import EngineFailed
 from protocol.records import Label, Phase
 from protocol.settings import Section
 from sim_daemon.ensembles import Auto, Ensemble
-from sim_daemon.moves.novelty import Seen
 from sim_daemon.target import Target
+
+if TYPE_CHECKING:
+    from sim_daemon.moves.novelty import Seen
 
 
 class RingSettings(Section):
