@@ -13,7 +13,7 @@ demo: .venv/run-installed
 	$(BIN)/renkei report runs/demo --targets
 
 test: check
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 15
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15
 
 # formatting, lint and types
 check: .venv/test-installed

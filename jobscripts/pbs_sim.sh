@@ -1,20 +1,25 @@
 #!/bin/bash
-# The simulator on CPU nodes:  qsub -v RUN=runs/quartz jobscripts/pbs_sim.sh
-# Submit it again to go on from the last step; it needs no trainer to start.
-#PBS -N renkei-sim
-#PBS -l select=1:ncpus=32:mpiprocs=32
-#PBS -l walltime=24:00:00
+# The simulator {{ simulator }} of {{ run }}.  By hand:  qsub {{ script }}
+# Submitted again it goes on from the last step; it needs no trainer to start.
+#PBS -N {{ name }}
+{% if select %}
+#PBS -l select={{ select }}
+{% else %}
+#PBS -l select={{ nodes }}:ncpus={{ cores_per_node }}:mpiprocs={{ ranks_per_node }}{{ ":ngpus=%d" % gpus if gpus else "" }}{{ ":mem=" ~ memory if memory else "" }}
+{% endif %}
+{% if walltime %}
+#PBS -l walltime={{ walltime }}
+{% endif %}
+{% if queue %}
+#PBS -q {{ queue }}
+{% endif %}
+{% if account %}
+#PBS -A {{ account }}
+{% endif %}
 #PBS -j oe
-
-set -eu
-cd "$PBS_O_WORKDIR"
-RANKS=32                         # mpiprocs of all nodes; beads and walkers are spread over them
-LIMIT=1425min                    # a little less than walltime: the simulator saves and ends by itself
-
-# module load ... ; or the environment that `make` made:
-source .venv/bin/activate
-export OMP_NUM_THREADS=1         # one thread a rank
-
-rm -f "$RUN"/control/STOP
-# mpirun of the mpich wheel; with a site's MPI: its own mpirun or mpiexec
-exec mpirun -n "$RANKS" python -m sim_daemon "$RUN" --for "$LIMIT"
+#PBS -o {{ output }}/
+#PBS -r y
+{% for option in options %}
+#PBS {{ option }}
+{% endfor %}
+{% include "sim_body.sh" %}

@@ -101,6 +101,6 @@ def of_coefficients(coefficients: Array, species: int, cutoff_A: float) -> Basel
 
 
 def coefficients(baseline: Baseline) -> Array:
-    """The inverse of `of_coefficients`."""
+    """The inverse of `of_coefficients`: (C,)."""
     upper = np.triu_indices(len(baseline.repulsion))
     return np.concatenate([baseline.repulsion[upper], baseline.attraction[upper]])

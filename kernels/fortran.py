@@ -49,7 +49,7 @@ class Source(Protocol):
 
 
 class Text:
-    """Text, with four numbers in a line or all of an array."""
+    """Text, with four numbers in a line or all of an array; a ValueError says what is not there."""
 
     def __init__(self, text: str) -> None:
         self.lines, self.at = text.split("\n"), 0
@@ -104,7 +104,7 @@ class Text:
 
 
 class Records:
-    """A Fortran sequential file."""
+    """A Fortran sequential file; a ValueError says what is not there."""
 
     def __init__(self, data: bytes) -> None:
         self.data, self.at = data, 0

@@ -79,7 +79,7 @@ def _add_up(plan: Plan, x: Array, weight: Array, scratch: Array, sums: Array) ->
 
 @kernel
 def raised(base: Array, power: int, result: Array) -> None:
-    """result = base ** power for a whole number, by products.  base: (points,)."""
+    """result = base ** power for a whole number, by products.  base, result: (points,)."""
     for t in range(base.size):
         result[t] = 1.0
     for _ in range(power):

@@ -226,7 +226,7 @@ class Loops:
             raise MemoryError(f"no memory for {positions.shape[0]} structures of {positions.shape[1]} atoms")
 
     def system(self, numbers: Array, cell: Array, pbc: Array) -> tuple[_System, Array]:
-        """All of a system but its positions, which alone change from call to call."""
+        """All of a system but its positions, which alone change.  numbers: (N,).  cell: (3, 3) A.  pbc: (3,) bool."""
         key = np.asarray(numbers).tobytes(), np.asarray(cell).tobytes(), np.asarray(pbc).tobytes()
         if key != self._last[0]:
             species = np.ascontiguousarray(kinds(self.descriptor, numbers), np.int32)

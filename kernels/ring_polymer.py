@@ -7,6 +7,7 @@ further factor appears. Whole P x P transforms of fixed shape keep the bits inde
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -30,6 +31,17 @@ def mode_matrix(beads: int) -> Array:
         else:
             rows.append(np.sqrt(2 / beads) * np.sin(2 * np.pi * k * s / beads))
     return np.array(rows)
+
+
+def contraction_matrix(beads: int, fewer: int) -> Array:
+    """(P', P): from P beads to P' that follow the ring's P' slowest modes; P' odd, at most P.
+
+    Sine and cosine of a frequency come in pairs, hence odd: T = sqrt(P'/P) O'^T (slowest rows of O). A constant stays as it is,
+    P' = 1 is the centroid, P' = P (odd) the identity.
+    """
+    half = fewer // 2
+    slowest = [*range(half + 1), *range(beads - half, beads)]
+    return np.asarray(np.sqrt(fewer / beads) * mode_matrix(fewer).T @ mode_matrix(beads)[slowest])
 
 
 class FreeStep(NamedTuple):
@@ -67,6 +79,14 @@ class RingPolymer:
         moving = self.frequencies > 0
         drift = np.where(moving, np.sin(phase) / np.where(moving, stiffness, 1.0), timestep_fs / self.mode_masses)
         return FreeStep(*(np.stack([part] * 3, axis=-1) for part in (np.cos(phase), drift, stiffness * np.sin(phase))))
+
+    def free_steps(self, timestep_fs: float, walkers: int) -> list[FreeStep]:
+        """`free_step` of each of `walkers` walkers."""
+        return [self.free_step(timestep_fs)] * walkers
+
+    def of(self, walker: int) -> RingPolymer:
+        """The ring of one walker: this one, but on a ladder of temperatures."""
+        return self
 
     def heated(self, factor: float) -> RingPolymer:
         """The same ring at `factor` times the temperature."""
@@ -112,6 +132,34 @@ def ring_polymer(masses_amu: Array, temperature_K: float, beads: int, wavenumber
     mode_masses = masses / beads * (1 + (ring / reference) ** 2)[:, None]
     springs = masses / beads * (ring**2)[:, None]
     return RingPolymer(beads, beta, mode_matrix(beads), masses, mode_masses, springs, np.sqrt(springs / mode_masses))
+
+
+@dataclass(frozen=True)
+class RingLadder(RingPolymer):
+    """Rings at K rising temperatures, walker w at rung w mod K. Build with `ring_ladder`.
+
+    Its own constants are those of the lowest rung, but for what depends on the temperature ask the ring `of` a walker.
+    """
+
+    rungs: tuple[RingPolymer, ...]
+
+    def free_steps(self, timestep_fs: float, walkers: int) -> list[FreeStep]:
+        """`free_step` of each of `walkers` walkers, at its own rung."""
+        steps = [rung.free_step(timestep_fs) for rung in self.rungs]
+        return [steps[w % len(steps)] for w in range(walkers)]
+
+    def of(self, walker: int) -> RingPolymer:
+        """The ring of one walker."""
+        return self.rungs[walker % len(self.rungs)]
+
+    def heated(self, factor: float) -> RingLadder:
+        """The same ladder, every rung at `factor` times its temperature."""
+        return ring_ladder([rung.heated(factor) for rung in self.rungs])
+
+
+def ring_ladder(rungs: Sequence[RingPolymer]) -> RingLadder:
+    """Rings of equal beads and atoms at rising temperatures as one ladder."""
+    return RingLadder(**vars(rungs[0]), rungs=tuple(rungs))
 
 
 class RingEnergies(NamedTuple):

@@ -86,7 +86,7 @@ def many(table: Array, x: Array) -> bool:
 
 @kernel
 def contract(rows: Array, gradient: Array, result: Array) -> None:
-    """result[k] = sum_q rows[k, q] gradient[q].  rows: (k, H)."""
+    """result[k] = sum_q rows[k, q] gradient[q].  rows: (k, H).  gradient: (H,).  result: (k,)."""
     for k in range(rows.shape[0]):
         row, total = rows[k], 0.0
         for q in range(gradient.size):

@@ -1,4 +1,4 @@
-"""Statistics of correlated series: autocorrelation time, effective samples, block and jackknife errors, R-hat, rejection runs.
+"""Statistics of correlated series: autocorrelation time, effective samples, errors, R-hat, tails of weights.
 
 A series is (T,) or (T, W): T steps of W independent walkers with equal step counts. Times are in steps.
 """
@@ -10,16 +10,17 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import erfcinv, ndtr, ndtri
+from scipy.special import logsumexp, ndtr, ndtri
 from scipy.stats import rankdata
 
 from kernels.arrays import Array
 
 WINDOW = 5.0  # Sokal's c: the sum stops at the smallest W >= c tau(W)
-RUN_FALSE_ALARM = 1e-4
-SHORTEST_RUN = 20  # rejections in a row that are never held against a chain
-LEAST_ACCEPTANCE = 0.05  # below it nothing is learned from rejections
+ALARM = 3.0  # standard errors by which one check of a block may be off, in the simulator as in the audit
 FEWEST_BLOCKS = 8  # fewer blocks than this say nothing about an error
+HEADS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)  # of a series, that are compared with the rest
+FEWEST_TO_JUDGE = 40.0  # effective samples of a second half that may judge the first
+FEWEST_IN_TAIL = 5  # weights that a tail can be fitted to
 
 
 class Estimate(NamedTuple):
@@ -109,41 +110,69 @@ def estimate(series: Array) -> Estimate:
     return Estimate(float(columns.mean()), stderr, tau, columns.size / (2 * tau), columns.size)
 
 
+def start_drift(series: Array) -> float:
+    """Standard errors by which the head of a series lies off the rest, the largest over heads of 1/32, 1/16 ... 1/2 of it.
+
+    Variance and correlation are those of the second half, which a start that is ever forgotten does not reach; 0 where that half
+    has fewer than 40 effective samples and says nothing.  series: (T,) or (T, W), any unit.
+    """
+    columns = _columns(series)
+    steps, walkers = columns.shape
+    if steps < 2:
+        return 0.0
+    half = estimate(columns[steps // 2 :])
+    spread = float(columns[steps // 2 :].var())
+    one = max(half.stderr**2 * half.samples, spread)  # variance that a sample brings into a mean: 2 tau Var
+    rounding = (1e-10 * float(np.abs(columns).max())) ** 2
+    if spread <= rounding or not half.samples * spread >= FEWEST_TO_JUDGE * one:
+        return 0.0
+    largest = 0.0
+    for count in sorted({math.ceil(share * steps) for share in HEADS}):
+        gap = abs(float(columns[:count].mean() - columns[count:].mean()))
+        variance = (min(one / count, spread) + one / (steps - count)) / walkers
+        largest = max(largest, gap / math.sqrt(variance))
+    return largest
+
+
+def burn_in(series: Array, alarm: float) -> int:
+    """Steps at the start of a series that remember it: what must be left out before the rest is calm; 0 for a calm series.
+
+    At most half of the steps, however the rest looks.  series: (T,) or (T, W), any unit.  alarm: bound of `start_drift`.
+    """
+    columns = _columns(series)
+    if start_drift(columns) <= alarm:
+        return 0
+    for share in HEADS:
+        count = math.ceil(share * len(columns))
+        if start_drift(columns[count:]) <= alarm:
+            return count
+    return len(columns) // 2
+
+
 def mean_exponential(log_ratios: Array) -> Estimate:
     """The mean of exp(log_ratio) over finite entries, with its block error: 1 in equilibrium (Creutz) if log_ratio = -beta dH.
 
     Leaving out the proposals without a finite energy keeps the identity: a reversible map pairs the others among
-    themselves.  log_ratios: (T,) or (T, W), no unit, NaN where not finite.
+    themselves. Its error is never less than that of independent proposals: a heavy tail makes a short series
+    look antithetic.
+    log_ratios: (T,) or (T, W), no unit, NaN where not finite.
     """
     columns = _columns(log_ratios)
     finite = np.isfinite(columns)
     if not finite.any():
         return Estimate(math.nan, math.nan, math.nan, math.nan, 0)
     weights = np.exp(np.clip(np.where(finite, columns, 0.0), -700.0, 700.0))
-    if finite.all():
-        return estimate(weights)
-    mean = float(weights[finite].mean())
+    mean, share = float(weights[finite].mean()), float(finite.mean())
     # error of a ratio of two means (sum of weights over count): linearised, in blocks
-    residual = np.where(finite, weights - mean, 0.0)
-    linear = estimate(residual / finite.mean())
-    return Estimate(mean, linear.stderr, linear.tau, linear.ess * float(finite.mean()), int(finite.sum()))
+    linear = np.where(finite, weights - mean, 0.0) / share
+    found = estimate(linear)
+    floor = float(linear.std()) / math.sqrt(linear.size)
+    return Estimate(mean, max(found.stderr, floor), max(found.tau, 0.5), min(found.ess, linear.size) * share, int(finite.sum()))
 
 
-def untested(log_ratios: Array, accepted: Array) -> bool:
-    """Whether a chain moves without a Metropolis test, as dynamics does: something was accepted without a finite ratio.
-
-    log_ratios, accepted: same shape.
-    """
-    return bool(np.any(np.asarray(accepted, bool) & ~np.isfinite(log_ratios)))
-
-
-def longest_run(flags: Array) -> int:
-    """The largest number of consecutive true entries along the steps of any walker; flags: (T,) or (T, W) bool."""
-    longest = 0
-    for column in _columns(flags).astype(bool).T:
-        ends = np.flatnonzero(np.diff(np.concatenate([[0], column.astype(np.int8), [0]])))
-        longest = max(longest, int(np.max(ends[1::2] - ends[::2], initial=0)))
-    return longest
+def shared_alarm(alarm: float, tests: int) -> float:
+    """Standard errors beyond which the worst of `tests` normal numbers lies as rarely as one lies beyond `alarm`."""
+    return alarm if tests == 1 else -float(ndtri(ndtr(-alarm) / tests))
 
 
 def _columns(series: Array) -> Array:
@@ -154,29 +183,6 @@ def _columns(series: Array) -> Array:
 def _rounding(columns: Array) -> float:
     """Sum of squares below which a series is constant up to rounding."""
     return float(columns.size * (1e-14 * max(float(np.abs(columns).max()), 1e-300)) ** 2)
-
-
-def longest_rejection_run(acceptance: float, steps: int, seen: int) -> int:
-    """Rejections in a row that a healthy chain of `steps` exceeds with probability 1e-4, and at least 20.
-
-    seen: the longest run of this chain; it says nothing in its own favour, so the acceptance is taken outside of it.
-
-    A chain sits long where the surrogate is wrong by much. Gaussian residuals beta (V_FP - V_ML) with the standard deviation s
-    that belongs to the acceptance erfc(s / 2) are Normal(-s^2, s^2) in the chain if Normal(0, s^2) in the proposals; from a state
-    with residual d a share Phi(d / s) + exp(d + s^2 / 2) Phi(-d / s - s) is accepted, and so many runs begin there.
-    """
-    acceptance *= steps / max(steps - seen, 1)
-    if not 0 < acceptance < 1:
-        return SHORTEST_RUN
-    s = 2 * float(erfcinv(max(acceptance, LEAST_ACCEPTANCE)))
-    z = np.linspace(-8.0, 8.0, 801)
-    weight = np.exp(-0.5 * z**2) * (z[1] - z[0]) / math.sqrt(2 * math.pi)
-    residual = s * z - s * s
-    leave = np.minimum(1.0, ndtr(residual / s) + np.exp(residual + 0.5 * s * s) * ndtr(-residual / s - s))
-    run = SHORTEST_RUN
-    while steps * float(np.sum(weight * leave * (1 - leave) ** run)) > RUN_FALSE_ALARM:
-        run += 1 + run // 20
-    return run
 
 
 def estimate_function(series: Array, function: Callable[[Array], float]) -> Estimate:
@@ -244,3 +250,30 @@ def kish(log_weights: Array) -> tuple[float, float]:
     flat = np.asarray(log_weights, dtype=np.float64).ravel()
     weights = np.exp(flat - flat.max())
     return float(weights.sum() ** 2 / (weights**2).sum()), float(weights.max() / weights.sum())
+
+
+def pareto_k(log_weights: Array) -> float:
+    """Shape of the generalised Pareto distribution that the largest weights follow: min(n/5, 3 sqrt(n)) of them.
+
+    0: an exponential tail, negative: weights with a bound, above 0.5: no variance, above 1: no mean. Fit by Zhang and
+    Stephens (2009), shrunk to 0.5 by ten imagined points (Vehtari and others, 2024). NaN where the tail has less than five
+    weights, minus infinity where they are all equal.  log_weights: (n,) or (T, W), no unit; a common constant plays no part.
+    """
+    flat = np.sort(np.asarray(log_weights, dtype=np.float64).ravel())
+    tail = math.ceil(min(0.2 * flat.size, 3 * math.sqrt(flat.size)))
+    if tail < FEWEST_IN_TAIL:
+        return math.nan
+    weights = np.exp(flat - flat[-1])
+    excess = weights[-tail:] - weights[-tail - 1]
+    if excess[-1] <= 1e-12:
+        return -math.inf
+    quartile = excess[int(tail / 4 + 0.5) - 1]
+    if quartile <= 0:  # a tied threshold: repeated states
+        quartile = excess[excess > 0][0]
+    count = 30 + int(math.sqrt(tail))
+    guesses = 1 / excess[-1] + (1 - np.sqrt(count / (np.arange(1, count + 1) - 0.5))) / (3 * quartile)
+    shapes = np.log1p(-guesses[:, None] * excess).mean(axis=1)
+    likelihood = tail * (np.log(-guesses / shapes) - shapes - 1)
+    guess = float(np.sum(guesses * np.exp(likelihood - logsumexp(likelihood))))
+    shape = float(np.log1p(-guess * excess).mean())
+    return (tail * shape + 10 * 0.5) / (tail + 10)

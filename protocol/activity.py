@@ -21,7 +21,7 @@ class ActivityClock:
 
     @contextmanager
     def doing(self, name: str) -> Iterator[None]:
-        """Charge the time of the body to `name`; a nested activity takes over until it ends."""
+        """Charge the time of the body to `name`; a nested activity takes over until it ends. ValueError for a new name."""
         if name not in self._seconds:
             raise ValueError(f"no activity called {name!r}: {sorted(self._seconds)}")
         outer = self._now

@@ -40,6 +40,7 @@ def dump(batch: Batch) -> bytes:
         file["forces"] = _stack([label.forces for label in batch.labels])
         if first.stress is not None:
             file["stress"] = _stack([label.stress for label in batch.labels])
+        hdf5.group(file, "origin")
         for name in INTEGERS:
             file[f"origin/{name}"] = np.array([getattr(origin, name) for origin in batch.origins], np.int64)
         file["origin/accepted"] = np.array([origin.accepted for origin in batch.origins], bool)
@@ -69,8 +70,8 @@ def _labels(file: h5py.File) -> tuple[Label, ...]:
     energy = hdf5.finite(file, "energy", (count,))
     forces = hdf5.finite(file, "forces", (count, atoms, 3))
     stress = hdf5.finite(file, "stress", (count, 3, 3)) if "stress" in file else None
-    charge, multiplicity = int(file.attrs["charge"]), int(file.attrs["multiplicity"])
-    fingerprint = hdf5.text(file.attrs["fingerprint"])
+    charge, multiplicity = int(hdf5.attribute(file, "charge")), int(hdf5.attribute(file, "multiplicity"))
+    fingerprint = hdf5.text(hdf5.attribute(file, "fingerprint"))
     return tuple(
         Label(
             Structure(positions[i], numbers, cell[i], pbc),
@@ -89,10 +90,10 @@ def _origins(file: h5py.File, count: int) -> tuple[Origin, ...]:
     columns = {name: hdf5.array(file, f"origin/{name}", (count,), "iu").tolist() for name in INTEGERS}
     accepted = hdf5.array(file, "origin/accepted", (count,), "b").tolist()
     phase = hdf5.array(file, "origin/phase", (count,), "iu").tolist()
-    phases = [Phase(name) for name in hdf5.text(file.attrs["phases"]).split()]
+    phases = [Phase(name) for name in hdf5.text(hdf5.attribute(file, "phases")).split()]
     if not all(0 <= index < len(phases) for index in phase):
         raise Torn("origin/phase: no such phase")
-    simulator = hdf5.text(file.attrs["simulator"])
+    simulator = hdf5.text(hdf5.attribute(file, "simulator"))
     return tuple(
         Origin(
             simulator=simulator,

@@ -30,6 +30,7 @@ def dump(state: Mapping[str, Any]) -> bytes:
     def write(file: h5py.File) -> None:
         file.attrs["kind"], file.attrs["schema"] = KIND, SCHEMA
         file.create_dataset("tree", data=np.frombuffer(tree, np.uint8))
+        hdf5.group(file, "arrays")
         for number, (where, values) in enumerate(arrays):
             file.create_dataset(f"arrays/{number:04d}", data=values).attrs["name"] = where
 
@@ -49,7 +50,9 @@ def load(data: bytes) -> dict[str, Any]:
         hdf5.check_schema(file, KIND, SCHEMA)
         tree = json.loads(hdf5.array(file, "tree", (None,), "u").tobytes().decode())
         state = _unfold(tree, file)
-    return dict(state)
+    if not isinstance(state, dict):
+        raise Torn("the checkpoint's state is not a mapping")
+    return state
 
 
 def _fold(value: Any, where: str, arrays: list[tuple[str, Array]]) -> Any:
@@ -79,6 +82,6 @@ def _unfold(value: Any, file: h5py.File) -> Any:
         return value
     if MARK in value:
         number, form = value[MARK]
-        stored = file[f"arrays/{number:04d}"][()]
-        return stored.tobytes() if form == "bytes" else np.asarray(stored)
+        stored = np.asarray(hdf5.plain(file, f"arrays/{number:04d}", "biufc")[()])
+        return stored.tobytes() if form == "bytes" else stored
     return {key: _unfold(inner, file) for key, inner in value.items()}

@@ -20,3 +20,12 @@ def duration_s(text: str) -> float:
     if found and (found[2] or "s") in SECONDS:
         return float(found[1]) * SECONDS[found[2] or "s"]
     raise BadSetting(f"not a length of time: {text!r}", "--for", "write e.g. 90s, 10min, 2h or 1:30:00")
+
+
+def checked_duration(text: str) -> str:
+    """The text itself, for settings. Raises ValueError."""
+    try:
+        duration_s(text)
+    except BadSetting as error:
+        raise ValueError("must be a length of time, e.g. 24:00:00 or 90min") from error
+    return text

@@ -47,7 +47,7 @@ class EpochRecord:
     def dump(self) -> bytes:
         """Bytes of epoch.json."""
         fields = {name: getattr(self, name) for name in ("role", "number", "id", "process", "controls", "unix")}
-        return jsontext.dumps({"schema": SCHEMA, **fields, "adopts": vars(self.adopts)}, indent=1)
+        return jsontext.seal(jsontext.dumps({"schema": SCHEMA, **fields, "adopts": vars(self.adopts)}, indent=1))
 
 
 def numbers(role_folder: Path) -> list[int]:
@@ -59,13 +59,33 @@ def numbers(role_folder: Path) -> list[int]:
     return sorted(number for number in found if number is not None)
 
 
+def highest(role_folder: Path, kind: str) -> int:
+    """Highest number that any epoch of a role has given to a message, adopted or not; -1 for none."""
+    found = NONE
+    for number in numbers(role_folder):
+        try:
+            triggers = [names.parse_trigger(path.name) for path in (role_folder / names.epoch(number) / names.TRIGGERS).iterdir()]
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        found = max([found, *(trigger[1] for trigger in triggers if trigger is not None and trigger[0] == kind)])
+    return found
+
+
 def read(folder: Path) -> EpochRecord | None:
     """The record of an epoch's folder; None if it is not there (yet); Torn if it is not one."""
-    path = folder / names.EPOCH_JSON
     try:
-        fields = jsontext.loads(atomic.read_bytes(path, LIMIT), path)
+        return parse(atomic.read_bytes(folder / names.EPOCH_JSON, LIMIT), folder)
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def parse(data: bytes, folder: Path) -> EpochRecord:
+    """The record in the bytes of the epoch.json of `folder`.
+
+    Raises Torn if it is none, or of another epoch, VersionClash for another schema.
+    """
+    path = folder / names.EPOCH_JSON
+    fields = jsontext.loads(data, path)
     if fields.get("schema") != SCHEMA:
         raise VersionClash(
             f"epoch.json of schema {fields.get('schema')}, this version reads {SCHEMA}",
@@ -87,7 +107,7 @@ def read(folder: Path) -> EpochRecord | None:
             unix=float(fields["unix"]),
             folder=folder,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise Torn(f"not an epoch.json ({type(error).__name__}: {error})", str(path)) from error
     if names.epoch(record.number) != folder.name:
         raise Torn(f"it says epoch {record.number}", str(path))
@@ -106,12 +126,12 @@ def ceiling(number: int, all_records: list[EpochRecord], kind: str) -> float:
 
 
 def adopted_rows(all_records: list[EpochRecord]) -> list[dict[str, Any]]:
-    """The ledger of a role: the adopted rows of every epoch, in order."""
+    """The ledger of a role: the adopted rows of every epoch, in order. Torn where an adopted row cannot be read."""
     rows: list[dict[str, Any]] = []
     for record in all_records:
         end = min((later.adopts.row for later in all_records if later.adopts.epoch == record.number), default=None)
         # rows after the adopted ones may be damaged: they do not count
-        good = journal.read(record.folder / names.JOURNAL) if end is None else journal.read_prefix(record.folder / names.JOURNAL)
+        good = _own_rows(record) if end is None else journal.read_prefix(record.folder / names.JOURNAL)
         if end is not None and len(good) < end:
             raise Torn(
                 f"{len(good)} readable rows, {end} were adopted",
@@ -122,9 +142,38 @@ def adopted_rows(all_records: list[EpochRecord]) -> list[dict[str, Any]]:
     return rows
 
 
+def _own_rows(newest: EpochRecord) -> list[dict[str, Any]]:
+    """Rows of the newest epoch. A power cut may damage those after its last checkpoint, in any order; before it that is Torn."""
+    path = newest.folder / names.JOURNAL
+    try:
+        return journal.read(path)
+    except Torn:
+        good = journal.read_prefix(path)
+        if len(good) < _promised(newest):
+            raise
+        return good
+
+
+def _promised(epoch: EpochRecord) -> float:
+    """Rows of its journal that an epoch's own checkpoint includes; infinity if none can be read."""
+    found = []
+    for name in (names.CHECKPOINT, names.CHECKPOINT_PREVIOUS):
+        try:
+            data = atomic.read_bytes(epoch.folder / name)
+            own = atomic.digest_of(data) != epoch.adopts.checkpoint
+            return cursor(checkpoint.load(data))["row"] if own else 0
+        except FileNotFoundError:
+            continue
+        except Torn:
+            found.append(name)
+    return float("inf") if found or epoch.adopts.checkpoint else 0
+
+
 def adopt(previous: EpochRecord) -> tuple[Adoption, bytes | None]:
-    """What a new epoch adopts of the newest one, and the bytes of its checkpoint (None: it never had one)."""
-    rows = len(journal.read_prefix(previous.folder / names.JOURNAL))
+    """What a new epoch adopts of the newest one, and the bytes of its checkpoint (None: it never had one).
+
+    Raises Torn if there was one and none can be read.
+    """
     before = previous.adopts
     damage: Torn | None = None
     for name in (names.CHECKPOINT, names.CHECKPOINT_PREVIOUS):
@@ -132,14 +181,14 @@ def adopt(previous: EpochRecord) -> tuple[Adoption, bytes | None]:
         try:
             data = atomic.read_bytes(path)
             if (digest := atomic.digest_of(data)) == before.checkpoint:
-                return _inherited(previous, rows), data
-            return _adopted(previous, checkpoint.load(data), rows, digest, path), data
+                return _inherited(previous), data
+            return _adopted(previous, checkpoint.load(data), digest, path), data
         except FileNotFoundError:
             continue
         except Torn as error:
             damage = error
     if damage is None and before.checkpoint is None:
-        return _inherited(previous, rows), None
+        return _inherited(previous), None
     why = damage.what if damage else "it is missing"
     raise Torn(
         f"no checkpoint of this epoch can be used: {why}",
@@ -157,7 +206,10 @@ def tail_rows(role_folder: Path, adoption: Adoption) -> list[dict[str, Any]]:
 
 
 def cursor(state: Mapping[str, Any]) -> dict[str, int]:
-    """The cursor of a checkpoint: numbers of the last batch and generation, and of journal rows, that it includes."""
+    """The cursor of a checkpoint: numbers of the last batch and generation, and of journal rows, that it includes.
+
+    Raises Torn where it is not a whole one.
+    """
     found = state.get("cursor")
     whole = isinstance(found, Mapping) and all(isinstance(found.get(key), int) for key in ("batch", "generation", "row"))
     if not isinstance(found, Mapping) or not whole or found["row"] < 0:
@@ -165,15 +217,20 @@ def cursor(state: Mapping[str, Any]) -> dict[str, int]:
     return {key: found[key] for key in ("batch", "generation", "row")}
 
 
-def _inherited(previous: EpochRecord, rows: int) -> Adoption:
+def _rows(epoch: EpochRecord) -> int:
+    """Rows of its journal; asked for after its checkpoint was read, which never includes rows that are not there."""
+    return len(journal.read_prefix(epoch.folder / names.JOURNAL))
+
+
+def _inherited(previous: EpochRecord) -> Adoption:
     """The previous epoch saved no checkpoint of its own: what it adopted is adopted again, all its rows are repeated."""
     old = previous.adopts
-    tail = (*old.tail, (previous.number, 0, rows))
+    tail = (*old.tail, (previous.number, 0, _rows(previous)))
     return Adoption(previous.number, old.batch, old.generation, 0, old.checkpoint, tail)
 
 
-def _adopted(previous: EpochRecord, state: Mapping[str, Any], rows: int, digest: str, path: Path) -> Adoption:
-    at = cursor(state)
+def _adopted(previous: EpochRecord, state: Mapping[str, Any], digest: str, path: Path) -> Adoption:
+    at, rows = cursor(state), _rows(previous)
     if at["row"] > rows:
         raise Torn(f"the checkpoint includes {at['row']} rows, the journal has {rows}", str(path))
     tail = ((previous.number, at["row"], rows),)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from protocol import atomic, jsontext, process
-from protocol.errors import RenkeiError, Torn
+from protocol.errors import RenkeiError
 from protocol.records import PeerState
 
 PERIOD_S = 2.0
@@ -82,8 +82,9 @@ class Heartbeat:
 class PeerWatch:
     """State of the daemon that writes one heartbeat.json, as far as its counter tells."""
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        self._path, self._clock = path, clock
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic, silence_s: float = 0.0) -> None:
+        """silence_s: how long the counter may stand still at least, on a file system whose nodes see each other's files late."""
+        self._path, self._clock, self._silence_s = path, clock, silence_s
         self._counter: object = None
         self._moved_at = clock()
         self._beat: dict[str, Any] | None = None
@@ -99,7 +100,7 @@ class PeerWatch:
             return PeerState.ABSENT
         if self._beat["state"] == PeerState.GONE or process.is_gone(self._beat):
             return PeerState.GONE
-        if self._clock() - self._moved_at > STALE_PERIODS * self._beat["period_s"]:
+        if self._clock() - self._moved_at > max(STALE_PERIODS * self._beat["period_s"], self._silence_s):
             return PeerState.GONE
         return PeerState(self._beat["state"])
 
@@ -112,8 +113,8 @@ def read(path: Path) -> dict[str, Any] | None:
     """A heartbeat; None if there is none or it is not one."""
     try:
         beat = jsontext.loads(atomic.read_bytes(path, LIMIT), path)
-    except (OSError, Torn):
+    except (OSError, RenkeiError):
         return None
-    period = beat.get("period_s")
+    period, state = beat.get("period_s"), beat.get("state")
     sound = isinstance(beat.get("counter"), int) and isinstance(period, int | float) and 0 < period < 3600
-    return beat if sound and beat.get("state") in set(PeerState) else None
+    return beat if sound and isinstance(state, str) and state in set(PeerState) else None

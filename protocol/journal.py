@@ -1,14 +1,16 @@
-"""Append-only JSON lines; a line torn by a crash is cut off when the file is opened again, and passed over by readers."""
+"""Append-only JSON lines, each with its check sum; a line torn by a crash is cut off when the file is opened again, and
+passed over by readers."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from protocol import atomic, jsontext
 from protocol.errors import Torn
+
+LONGEST = 2**24  # bytes of a row
 
 
 class Journal:
@@ -21,11 +23,15 @@ class Journal:
         data = atomic.read_bytes(path)
         rows, good, damaged = parse(data)
         if damaged:
-            os.close(self._fd)
+            atomic.close(self._fd)
             raise _damaged(path, damaged)
         if good < len(data):
-            os.ftruncate(self._fd, good)
+            atomic.cut(self._fd, good, path)
+        atomic.sync(self._fd, path)
         self._rows = len(rows)
+        self._safe = good  # bytes known to be on disk
+        self._loose = b""  # the bytes after them
+        self._failed = False  # True: the file may end otherwise than with these
 
     @property
     def rows_written(self) -> int:
@@ -33,20 +39,46 @@ class Journal:
         return self._rows
 
     def append(self, row: Mapping[str, Any], durable: bool = False) -> None:
-        """Append one row; nan and infinity become null. durable: it and all rows before it are on disk when this returns."""
-        atomic.append_line(self._fd, jsontext.dumps(row) + b"\n", durable, self.path)
+        """Append one row; nan and infinity become null. durable: it and all rows before it are on disk when this returns.
+
+        Whole or not at all: after an error the row does not count, and the next call mends the file first.
+        """
+        self._mend()
+        line = jsontext.seal(jsontext.dumps(row)) + b"\n"
+        self._failed = True
+        atomic.append(self._fd, line, self.path)
+        if durable:
+            atomic.sync(self._fd, self.path)
+        self._failed = False
         self._rows += 1
+        self._loose += line
+        if durable:
+            self._keep()
 
     def sync(self) -> None:
         """Put all rows on disk."""
+        self._mend()
+        self._failed = True
         atomic.sync(self._fd, self.path)
+        self._failed = False
+        self._keep()
 
     def close(self) -> None:
         """Put all rows on disk and close; harmless if closed already."""
         if self._fd >= 0:
             self.sync()
-            os.close(self._fd)
-            self._fd = -1
+            fd, self._fd = self._fd, -1
+            atomic.close(fd)
+
+    def _keep(self) -> None:
+        self._safe, self._loose = self._safe + len(self._loose), b""
+
+    def _mend(self) -> None:
+        """After a failure: half a row may stand at the end, and a failed fsync may have lost rows that it did not name."""
+        if self._failed:
+            atomic.cut(self._fd, self._safe, self.path)
+            atomic.append(self._fd, self._loose, self.path)
+            self._failed = False
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -66,9 +98,10 @@ def first(path: Path) -> dict[str, Any] | None:
     """The first row; None if there is none that can be read."""
     try:
         with path.open("rb") as file:
-            return _row(file.readline())
+            line = file.readline(LONGEST)
     except FileNotFoundError:
         return None
+    return _row(line[:-1]) if line.endswith(b"\n") else None
 
 
 def parse(data: bytes) -> tuple[list[dict[str, Any]], int, int | None]:

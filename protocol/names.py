@@ -9,10 +9,13 @@ from protocol.errors import BadSetting
 
 TRAIN = "train"
 CONTROL = "control"
+JOBS = "jobs"  # output of jobs that the command line started, and what it has submitted
 REPORT = "report"
 SIM = "sim"
+REPLICA = "replica.json"  # in a role's folder: a copy, which a transport writes; no daemon of that role starts here
 CURRENT = "current"  # symbolic link for people; no daemon reads it
 
+FORMAT = "format.json"
 EPOCH_JSON = "epoch.json"
 RESOLVED = "run.resolved.yaml"
 JOURNAL = "journal.jsonl"
@@ -26,7 +29,7 @@ TRIGGERS = "triggers"
 TRAJECTORY = "trajectory"
 QUARANTINE = "quarantine"
 
-STOP, PAUSE, FREEZE = "STOP", "PAUSE", "FREEZE"
+STOP, PAUSE, FREEZE = CONTROLS = "STOP", "PAUSE", "FREEZE"
 
 _SIMULATOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _EPOCH = re.compile(r"epoch-(\d{4,9})")
@@ -34,7 +37,7 @@ _TRIGGER = re.compile(r"(batch|weights)-(\d{6,12})\.trigger")
 
 
 def simulator_role(name: str) -> str:
-    """Role of a simulator: "sim/<name>"."""
+    """Role of a simulator: "sim/<name>"; BadSetting for what cannot be a name."""
     if not is_simulator(name):
         raise BadSetting(f"simulator name {name!r}: letters, digits, dot, dash and underscore only (and not 'train')")
     return f"{SIM}/{name}"
@@ -46,7 +49,7 @@ def is_simulator(name: str) -> bool:
 
 
 def sender(role: str) -> str:
-    """Name of a role in messages: the simulator's name, or "train"."""
+    """Name of a role in messages: the simulator's name, or "train"; BadSetting for what is no role."""
     if role == TRAIN:
         return TRAIN
     prefix, _, name = role.partition("/")
@@ -92,3 +95,13 @@ def parse_trigger(name: str) -> tuple[str, int] | None:
 def trajectory(number: int) -> Path:
     """A closed trajectory segment, relative to its epoch's folder."""
     return Path(TRAJECTORY, f"{number:06d}.h5")
+
+
+def control(word: str, sender: str = "") -> str:
+    """Name of a control file: "STOP" for all jobs, "STOP-hot" for one of them (a simulator's name, or "train")."""
+    return f"{word}-{sender}" if sender else word
+
+
+def probe(host: str) -> str:
+    """File below jobs/ with what was measured of the view from a node, `host`."""
+    return f"probe-{host}.json"

@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import Any
 
 
-def identity() -> dict[str, Any]:
-    """This process: pid, host, boot (of this machine; and process namespace), born (ticks since boot: tells a reused pid)."""
-    return {"pid": os.getpid(), "host": socket.gethostname(), "boot": _boot(), "born": _born(os.getpid())}
+def identity(pid: int | None = None) -> dict[str, Any]:
+    """This process, or another one of this machine: pid, host, boot (of this machine; and process namespace), born.
+
+    born: ticks since boot, which tell a pid that is used again.
+    """
+    pid = os.getpid() if pid is None else pid
+    return {"pid": pid, "host": socket.gethostname(), "boot": _boot(), "born": _born(pid)}
 
 
 def is_gone(who: Mapping[str, Any]) -> bool:

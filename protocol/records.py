@@ -34,6 +34,16 @@ class PeerState(StrEnum):
     FINISHING = "finishing"
     GONE = "gone"
 
+    @property
+    def works(self) -> bool:
+        """Whether it is alive or pauses."""
+        return self in (PeerState.ALIVE, PeerState.PAUSED)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it said itself that it ends, or is gone."""
+        return self in (PeerState.FINISHING, PeerState.GONE)
+
 
 @dataclass(frozen=True)
 class Structure:
@@ -127,3 +137,8 @@ class Packet:
     digest: str  # sha256 of the payload (for weights: of card.json, which lists its files' digests)
     path: Path  # the payload: a file (batch) or a folder (weights)
     facts: Mapping[str, Any]  # count, phase, generation, engine fingerprint, ... as in the trigger
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Order among the messages of its sender."""
+        return self.epoch, self.number

@@ -12,7 +12,7 @@ from typing import Any
 from protocol import atomic, batch, epochs, jsontext, names, weights
 from protocol.epoch import TRIGGER_SCHEMA
 from protocol.epochs import EpochRecord
-from protocol.errors import ProtocolError, Torn, VersionClash, WrongPeer
+from protocol.errors import EnvironmentFailed, ProtocolError, Torn, VersionClash, WrongPeer
 from protocol.records import Packet
 
 LIMIT = 2**20  # bytes of a trigger
@@ -46,6 +46,16 @@ class Entry:
         return self.epoch, self.number
 
 
+@dataclass(frozen=True)
+class _Bad:
+    """A trigger that was refused."""
+
+    mark: object  # of its files, then
+    entry: Entry
+    gap: int  # looks between two readings
+    due: int  # look of the next one
+
+
 class Scan:
     """The triggers of one role, over all its epochs."""
 
@@ -53,17 +63,19 @@ class Scan:
         self._folder, self._role = root / role, role
         self._kind, self._sender = names.kind(role), names.sender(role)
         self._good: dict[Path, tuple[Packet, int | None]] = {}
-        self._bad: dict[Path, tuple[object, Entry]] = {}
+        self._bad: dict[Path, _Bad] = {}
+        self._looks = 0
         self._records: dict[int, EpochRecord] = {}
         self._broken: dict[int, Entry] = {}  # epochs whose epoch.json cannot be read: nothing of them counts
 
     def update(self) -> list[Entry]:
         """All triggers that are visible now, in order of epoch and number."""
+        self._looks += 1
         records = self._read_records()
         entries = list(self._broken.values())
         for record in records:
             ceiling = epochs.ceiling(record.number, records, self._kind)
-            for path in _triggers(record.folder):
+            for path in triggers(record.folder):
                 entry = self._entry(record, path, ceiling)
                 if entry is not None:
                     entries.append(entry)
@@ -77,6 +89,8 @@ class Scan:
             self._broken.pop(number, None)
             try:
                 record = epochs.read(folder)
+            except EnvironmentFailed:
+                continue  # cannot be read now
             except ProtocolError as error:
                 path = folder / names.EPOCH_JSON
                 self._broken[number] = Entry(Finding.REFUSED, self._role, number, -1, path, reason=str(error))
@@ -105,17 +119,22 @@ class Scan:
             return None  # not meant for us
         number = -1 if name is None else name[1]
         mark = (_mark(path), _mark(record.folder / names.payload(self._kind, max(number, 0))))
-        if path in self._bad and self._bad[path][0] == mark:
-            return self._bad[path][1]
+        before = self._bad.get(path)
+        if before is not None and before.mark == mark and self._looks < before.due:
+            return before.entry
         try:
             packet, after = self._verified(record, path, name)
             return Entry(Finding.VALID, self._role, record.number, number, path, packet, after)
         except (FileNotFoundError, _Late) as late:
             reason = str(late) if isinstance(late, _Late) else f"{late.filename}: not there"
             return Entry(Finding.LATE, self._role, record.number, number, path, reason=reason)
-        except (ProtocolError, OSError) as error:
+        except (OSError, EnvironmentFailed) as error:  # a file server that fails now may serve later
+            return Entry(Finding.LATE, self._role, record.number, number, path, reason=str(error))
+        except ProtocolError as error:
             entry = Entry(Finding.REFUSED, self._role, record.number, number, path, reason=str(error))
-            self._bad[path] = (mark, entry)
+            # bytes of a network file system may come after their size and time: it is read again, ever more seldom
+            gap = 1 if before is None or before.mark != mark else 2 * before.gap
+            self._bad[path] = _Bad(mark, entry, gap, self._looks + gap)
             return entry
 
     def _verified(self, record: EpochRecord, path: Path, name: tuple[str, int] | None) -> tuple[Packet, int | None]:
@@ -144,7 +163,8 @@ class _Late(Exception):
     """Bytes that are not visible yet."""
 
 
-def _triggers(epoch_folder: Path) -> Iterator[Path]:
+def triggers(epoch_folder: Path) -> Iterator[Path]:
+    """Everything visible in the folder of an epoch's triggers, in order of names."""
     try:
         entries = sorted(os.listdir(epoch_folder / names.TRIGGERS))
     except (FileNotFoundError, NotADirectoryError):
@@ -173,6 +193,8 @@ def _check_payload(packet: Packet, size: int) -> None:
     visible = weights.size(packet.path) if packet.kind == "weights" else packet.path.stat().st_size
     if visible < size:
         raise _Late(f"{packet.path}: {visible} of {size} bytes")
+    if packet.kind == "batch" and visible > size:
+        raise Torn(f"{visible} bytes, the trigger says {size}", str(packet.path))
     if packet.kind == "weights":
         if weights.verify(packet.path, packet.digest).generation != packet.number:
             raise WrongPeer("the card is of another generation", str(packet.path))

@@ -55,7 +55,7 @@ def findings(error: ValidationError, model: type[BaseModel], data: Mapping[Any, 
     groups: dict[Keys, list[Any]] = {}
     for row in error.errors(include_url=False):
         groups.setdefault(_keys(row["loc"], row["type"], data), []).append(row)
-    return [Finding(keys, _sentence(rows, keys, model)) for keys, rows in groups.items()]
+    return [Finding(keys, _sentence(rows, keys, model, data)) for keys, rows in groups.items()]
 
 
 def shown(value: Any) -> str:
@@ -88,14 +88,14 @@ def _keys(location: Sequence[Any], kind: str, data: Any) -> Keys:
     return tuple(keys)
 
 
-def _sentence(rows: Sequence[Any], keys: Keys, model: type[BaseModel]) -> str:
+def _sentence(rows: Sequence[Any], keys: Keys, model: type[BaseModel], data: Any) -> str:
     ranges = [row for row in rows if row["type"] in LIMITS]
     wants = list(dict.fromkeys(_want(row) for row in ranges or rows))
     first = (ranges or rows)[0]
     if first["type"] == "missing":
         return "is missing"
     if first["type"] == "extra_forbidden":
-        section = _section(model, keys[:-1])
+        section = _section(model, keys[:-1], data)
         return "unknown key" + (nearest(keys[-1], section.model_fields) if section else "")
     if first["type"] == "value_error":
         said, given = str(first["ctx"]["error"]), first["input"]
@@ -118,18 +118,26 @@ def _want(row: Mapping[str, Any]) -> str:
     return KIND_OF.get(kind, str(row["msg"]).lower().removeprefix("input should be "))
 
 
-def _section(model: type[BaseModel], keys: Keys) -> type[BaseModel] | None:
-    """The model of a nested section, if it is one."""
+def _section(model: type[BaseModel], keys: Keys, data: Any) -> type[BaseModel] | None:
+    """The model of a nested section, if it is one; of several, that which has the name that is given."""
     current: type[BaseModel] | None = model
     for key in keys:
         field = current.model_fields.get(str(key)) if current else None
-        current = _model_in(field.annotation) if field else None
+        data = data.get(key) if isinstance(data, Mapping) else None
+        name = data.get("name") if isinstance(data, Mapping) else None
+        possible = _models_in(field.annotation) if field else []
+        current = next((found for found in possible if _is_called(found, name)), next(iter(possible), None))
     return current
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
+        return [annotation]
     if get_origin(annotation) in (Union, types.UnionType, Annotated):
-        return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
-    return None
+        return [found for part in get_args(annotation) for found in _models_in(part)]
+    return []
+
+
+def _is_called(model: type[BaseModel], name: Any) -> bool:
+    field = model.model_fields.get("name")
+    return field is not None and name in get_args(field.annotation)

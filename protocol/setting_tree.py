@@ -43,7 +43,10 @@ class Tree:
 
 
 def read_tree(path: Path) -> Tree:
-    """The data of a run folder (run.yaml, machine.yaml) or of one file."""
+    """The data of a run folder (run.yaml, machine.yaml) or of one file.
+
+    Raises BadSetting where run.yaml is missing, or a section stands in both files.
+    """
     if path.is_dir():
         science, machine = path / "run.yaml", path / "machine.yaml"
         if not science.is_file():
@@ -93,7 +96,7 @@ def of_simulator(tree: Tree, name: str) -> Tree:
 
 
 def parse_override(text: str) -> tuple[Keys, Any]:
-    """`sampler.beads=8` -> (("science", "sampler", "beads"), 8)."""
+    """`sampler.beads=8` -> (("science", "sampler", "beads"), 8). BadSetting if it is not of this form, or no key."""
     name, sign, written = text.partition("=")
     keys: Keys = tuple(name.strip().split("."))
     if not sign or not all(keys):

@@ -43,9 +43,13 @@ __all__ = [
 ]
 
 Plugins = Mapping[str, Callable[[str], ModuleType]]
-PLACES = {"engine": "science", "sampler": "science", "learner": "science", "channel": "machine"}
+PLACES = {
+    **{kind: "science" for kind in ("engine", "cheap_engine", "sampler", "learner")},
+    **{kind: "machine" for kind in ("channel", "scheduler")},
+}
+LIKE = {"cheap_engine": "engine"}  # sections whose plug-ins are those of another one
 UNSAID = {"system": {"structure": "-"}, "engine": {"name": "-"}, "sampler": {"name": "-"}}  # what a trainer alone needs not know
-FREE = re.compile(r"coupling\..*|phases\.\w+\.(steps|max_steps)|simulators(\..*)?")  # may change at a resume
+FREE = re.compile(r"coupling\..*|phases\.\w+\.(steps|max_steps|labels)|simulators(\..*)?")  # may change at a resume
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ def resolved(config: Config) -> str:
 def science_changes(old: str, new: Config) -> list[str]:
     """Dotted keys of the science that differ from a resolved text and must not, at a resume.
 
-    The machine, coupling, phases.*.steps and phases.*.max_steps may change; the structure's file may not.
+    The machine, coupling, phases.*.steps, phases.*.max_steps and phases.*.labels may change; the structure's file may not.
     """
     before, after = ({**_science_leaves(yaml.safe_load(text))} for text in (old, resolved(new)))
     return sorted(
@@ -163,7 +167,8 @@ def json_schema(plugins: Plugins) -> dict[str, Any]:
         choices = [
             _take_schema(load_plugin(name).Settings, f"{kind}_{name}", schema["$defs"]) for name in plugin_names(load_plugin)
         ]
-        schema["$defs"][PLACES[kind]]["properties"][kind] = {"anyOf": choices, "type": "object"}
+        for name in (name for name in PLACES if LIKE.get(name, name) == kind):
+            schema["$defs"][PLACES[name]]["properties"][name] = {"anyOf": choices, "type": "object"}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Renkei run", **schema}
 
 
@@ -192,7 +197,9 @@ def _validated(tree: Tree, plugins: Plugins, source: Path) -> Config:
             field = model.model_fields[kind]
             if kind in data or not field.is_required():
                 raw = data.get(kind, field.default)
-                data[kind], wrong = _plugin_section(kind, raw, plugins.get(kind))
+                if kind in LIKE and raw is None:
+                    continue
+                data[kind], wrong = _plugin_section(kind, raw, plugins.get(LIKE.get(kind, kind)))
                 problems += [((place, *keys), what) for keys, what in wrong]
         try:
             made[place] = model.model_validate(data)

@@ -1,4 +1,4 @@
-"""One question for both daemons: is there a reason to end? Signals, control files, time."""
+"""One question for both daemons: is there a reason to end? Signals, control files, time, and what the daemon adds."""
 
 from __future__ import annotations
 
@@ -18,10 +18,17 @@ class Shutdown:
     """Collects the reasons to end; made in the main thread. The second SIGINT ends the process at once."""
 
     def __init__(
-        self, deadline_s: float | None, controls: Callable[[], set[str]], clock: Callable[[], float] = time.monotonic
+        self,
+        deadline_s: float | None,
+        controls: Callable[[], set[str]],
+        clock: Callable[[], float] = time.monotonic,
+        also: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """deadline_s: seconds from now; None: no end. controls: names of the control files that count for this epoch."""
-        self._clock, self._controls = clock, controls
+        """deadline_s: seconds from now; None: no end. controls: names of the control files that count for this epoch.
+
+        also: a further reason to end; None: there is none.
+        """
+        self._clock, self._controls, self._also = clock, controls, also
         self._deadline = None if deadline_s is None else clock() + deadline_s
         self._signal: signal.Signals | None = None
         self._reason: str | None = None
@@ -46,6 +53,11 @@ class Shutdown:
         """Seconds to the deadline; None without one."""
         return None if self._deadline is None else self._deadline - self._clock()
 
+    def too_late_for(self, seconds: float) -> bool:
+        """Whether work of this length would not be done before the deadline."""
+        left = self.seconds_left()
+        return left is not None and seconds > left
+
     def restore(self) -> None:
         """Put the signal handlers back that were there before."""
         for number, handler in self._before.items():
@@ -57,7 +69,7 @@ class Shutdown:
         left = self.seconds_left()
         if left is not None and left <= 0:
             return "time is up"
-        return "STOP file" if names.STOP in self._controls() else None
+        return "STOP file" if names.STOP in self._controls() else self._also()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._signal is not signal.SIGINT:

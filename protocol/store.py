@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from protocol import atomic, batch, epochs, heartbeat, journal, names, weights
+from protocol import atomic, batch, delays, epochs, heartbeat, journal, names, run_format, weights
 from protocol.epoch import Epoch, claim, control_files
-from protocol.records import Batch, Card, Packet
+from protocol.errors import RenkeiError
+from protocol.records import Batch, Card, Packet, PeerState
 from protocol.scan import Entry, Finding, Scan
 
 
@@ -15,10 +16,13 @@ class Store:
     """One run folder. Nothing is written but by `claim`."""
 
     def __init__(self, root: Path, period_s: float = heartbeat.PERIOD_S) -> None:
-        """period_s: of the heartbeats of epochs claimed here."""
+        """period_s: of the heartbeats of epochs claimed here. Raises VersionClash for a folder of a newer format."""
         self.root = Path(root)
+        run_format.check(self.root)
         self._period_s = period_s
+        self.delays = delays.of_run(self.root)
         self._scans: dict[str, Scan] = {}
+        self._watches: dict[str, tuple[Path, heartbeat.PeerWatch]] = {}
         self._refused: dict[Path, Entry] = {}
 
     def simulators(self) -> list[str]:
@@ -61,9 +65,22 @@ class Store:
         return list(self._refused.values())
 
     def find(self, role: str, digest: str) -> Packet | None:
-        """The message with this digest, even if a later epoch did not adopt it: a model named in a ledger stays."""
+        """The message with this digest, even if a later epoch did not adopt it: a model named in a ledger stays.
+
+        A model is found without its trigger too: a power cut may take the trigger after a simulator has seen it.
+        """
         found = (entry.packet for entry in self.entries(role) if entry.packet is not None and entry.packet.digest == digest)
-        return next(found, None)
+        return next(found, None) or self._find_folder(role, digest)
+
+    def _find_folder(self, role: str, digest: str) -> Packet | None:
+        for number in epochs.numbers(self.root / role) if names.kind(role) == "weights" else []:
+            for path in sorted((self.root / role / names.epoch(number) / names.WEIGHTS).glob("generation-*")):
+                try:
+                    generation = weights.verify(path, digest).generation
+                except (OSError, RenkeiError):
+                    continue
+                return Packet("weights", names.sender(role), number, generation, digest, path, {})
+        return None
 
     def read_batch(self, packet: Packet) -> Batch:
         """The labels of a packet; Torn if its bytes are not what was published."""
@@ -106,5 +123,27 @@ class Store:
 
     def heartbeat_path(self, role: str) -> Path | None:
         """Where the newest epoch's heartbeat is; None without an epoch."""
-        found = epochs.numbers(self.root / role)
-        return self.root / role / names.epoch(found[-1]) / names.HEARTBEAT if found else None
+        newest = self.newest_epoch(role)
+        return self.root / role / names.epoch(newest) / names.HEARTBEAT if newest else None
+
+    def newest_epoch(self, role: str) -> int:
+        """Number of the newest start of a role; 0 before the first."""
+        return max(epochs.numbers(self.root / role), default=0)
+
+    def peer(self, role: str) -> PeerState:
+        """What the daemon of a role is doing, as far as its heartbeat tells; the longer this store looks, the surer."""
+        path = self.heartbeat_path(role)
+        if path is None:
+            return PeerState.ABSENT
+        if role not in self._watches or self._watches[role][0] != path:
+            self._watches[role] = (path, heartbeat.PeerWatch(path, silence_s=self.delays.silence_s))
+        return self._watches[role][1].state()
+
+    def works(self, role: str) -> bool:
+        """Whether the daemon of a role is alive or pauses."""
+        return self.peer(role).works
+
+    def complete(self, role: str) -> bool:
+        """Whether a simulator has completed its production and ended: what its newest epoch's last heartbeat says."""
+        beat = self.heartbeat(role)
+        return beat is not None and beat.get("complete") is True and PeerState(beat["state"]).has_ended

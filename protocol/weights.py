@@ -63,7 +63,7 @@ def _card(data: bytes, where: Path) -> Card:
         )
     try:
         card = _decoded(fields)
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise Torn(f"not a card ({type(error).__name__}: {error})", str(where)) from error
     wrong = [name for name in card.files if not _FILE.fullmatch(name) or not _DIGEST.fullmatch(card.files[name])]
     if wrong or not _FORMAT.fullmatch(card.format):

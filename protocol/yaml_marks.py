@@ -14,6 +14,7 @@ import yaml
 
 from protocol.errors import BadSetting
 
+MOST_KEYS, DEEPEST = 10_000, 100  # of one document
 Keys = tuple[Any, ...]  # path of keys and list indices from the root of a document
 FLOAT = re.compile(r"^[-+]?(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$")
 INTEGER = re.compile(r"^[-+]?\d[\d_]*$")
@@ -72,7 +73,7 @@ def read(path: Path) -> Document:
 
 
 def parse(text: str, file: str) -> Document:
-    """Parse a document whose root is a section of keys."""
+    """Parse a document whose root is a section of keys; BadSetting, with the line, for anything else."""
     node = _compose(text, file)
     if node is None:
         raise BadSetting("is empty", file, "`renkei init` writes a complete example")
@@ -115,6 +116,8 @@ def _plain(node: yaml.Node, keys: Keys, lines: dict[Keys, int], file: str, above
     line = node.start_mark.line + 1
     if id(node) in above:
         raise BadSetting("a section refers to itself", f"{file}:{line}")
+    if len(lines) > MOST_KEYS or len(above) > DEEPEST:  # aliases of aliases multiply
+        raise BadSetting("is too large, or nested too deeply, for a configuration", f"{file}:{line}")
     above = (*above, id(node))
     if isinstance(node, yaml.MappingNode):
         return _plain_mapping(node, keys, lines, file, above)

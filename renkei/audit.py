@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from protocol.store import Store
-from renkei.analysis import verdict
-from renkei.analysis.ledger import Ledger, in_phase, production_blocks, select
-from renkei.analysis.verdict import Verdict
+from renkei import frozen_model
+from renkei.analysis import two_level, verdict
+from renkei.analysis.ledger import WALKS, Ledger, decided, in_phase, production_blocks, select
+from renkei.analysis.verdict import Check, Outcome, Verdict
 from renkei.flip import flip_test
 from renkei.run_view import RunView, SimulatorView
 
@@ -20,8 +21,27 @@ def examine(store: Store, simulator: SimulatorView) -> Verdict:
     """The verdict on the last full block of one simulator, the flip test among its checks."""
     blocks = production_blocks(simulator.ledger)
     full = verdict.full_blocks(blocks, simulator.rows)
-    flip = [flip_test(store, simulator, blocks[max(full or blocks)])] if blocks else []
-    return verdict.judge(blocks, simulator.rows, flip)
+    more: list[Check] = []
+    if blocks:
+        block = blocks[verdict.quoted_number(blocks, full)]
+        chain = decided(block)
+        walked = two_level.walked(block)
+        if walked and len(chain):  # the state before the chain's first step is the walk's
+            chain = select(chain, chain.step > chain.step.min())
+        more.append(flip_test(store, simulator, chain))
+        more += _two_levels(store, simulator, block) if walked else []
+    return verdict.judge(blocks, simulator.rows, more)
+
+
+def _two_levels(store: Store, simulator: SimulatorView, block: Ledger) -> list[Check]:
+    """The gate of a two-level block, or why there is no run to judge."""
+    gave_up = [row for row in simulator.events("gave_up") if row["block"] == block.block[0]]
+    if gave_up:
+        return [Check("probes", Outcome.FAILS, f"the surrogate's run was not begun: {gave_up[-1]['reason']}")]
+    if not two_level.applies(block):
+        return [Check("rings", Outcome.FAILS, "the surrogate's run has not begun")]
+    checks = two_level.gate(block)
+    return checks if len(checks) == 1 else [*checks, *frozen_model.checks(store, simulator, block)]
 
 
 def account(view: RunView, simulator: SimulatorView) -> dict[str, Any]:
@@ -44,7 +64,7 @@ def worst(by_name: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def _samples(ledger: Ledger, phase: str) -> dict[str, Any]:
     """How many rows of a phase who decided, what became of them, and which generations drove them."""
     rows = in_phase(ledger, phase)
-    explored = int((rows.move == "explore").sum())
+    explored, walked = int((rows.move == "explore").sum()), int(np.isin(rows.move, WALKS).sum())
     generations = {}
     for generation in np.unique(rows.generation):
         driven = select(rows, rows.generation == generation)
@@ -53,6 +73,7 @@ def _samples(ledger: Ledger, phase: str) -> dict[str, Any]:
         "phase": phase,
         "rows": len(rows),
         "explored": explored,
+        "walked": walked,
         "outcomes": dict(Counter(rows.outcome.tolist())),
         "generations": generations,
     }

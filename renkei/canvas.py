@@ -15,7 +15,8 @@ from matplotlib.figure import Figure as Canvas
 
 COLOURS = ("#2166ac", "#d6702a", "#3b8e5a", "#7a4fa3", "#b2323c", "#5f6b76", "#c2a12b", "#1f9bb0")
 GREY, INK = "#8a939c", "#2b3138"
-PALE = {"waiting": "#c9ced3", "imbalance": "#e0c3a8", "other": "#e6e9ec"}  # time that does nothing
+IDLE = {"waiting": "#c9ced3", "imbalance": "#e0c3a8", "surrogate_imbalance": "#ecdccd"}
+PALE = {**IDLE, "other": "#e6e9ec"}  # time that does nothing
 STYLE: Any = {
     "font.size": 10,
     "axes.spines.top": False,

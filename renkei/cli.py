@@ -8,8 +8,9 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
-from importlib import import_module
+from importlib import import_module, metadata
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -65,8 +66,16 @@ def _log_defect() -> str:
     return log.name
 
 
-def _shell() -> None:
-    """The options of renkei itself: none."""
+def _tell_version(asked: bool) -> None:
+    if asked:
+        print(f"renkei {metadata.version('renkei')}")
+        raise typer.Exit
+
+
+def _shell(
+    version: Annotated[bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="tell it, and end")] = False,
+) -> None:
+    """The options of renkei itself."""
 
 
 def _unasked() -> None:

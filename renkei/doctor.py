@@ -13,40 +13,37 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from protocol import atomic, ownership
+from protocol import delays, heartbeat, ownership, walltime
 from protocol.errors import EnvironmentFailed, RenkeiError
+from protocol.settings import load
+from renkei import peer_probe
+from renkei.file_checks import Finding, run_clock, run_costs, run_files, run_locks, run_space, space
 from renkei.local_pair import launcher
 from sim_daemon.engines.espresso import end_group
+from sim_daemon.system import read_system
 
 MPI_LIMIT_S, TORCH_LIMIT_S = 60.0, 120.0  # two ranks that join, and an import over a slow file server
-SCRATCH_GB, RUN_GB = 1.0, 5.0  # less free space is worth a word
-TRIALS, TRIAL_BYTES = 5, 1_000_000  # of a durable file
-SLOW_FILE_S = 0.1  # a step writes a few of them
+SCRATCH_GB = 1.0  # less free space is worth a word
+SLOW_VIEW_S = 2.0  # between nodes
 ENGINES = {"tblite": "pip install tblite", "pyscf": "pip install 'renkei[pyscf]'"}
-JOIN = "from mpi4py import MPI; print(f'joined {MPI.COMM_WORLD.Get_size()};', flush=True)"
+JOIN = """
+import os
+from mpi4py import MPI
+cores = sorted(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else []
+print(f'joined {MPI.COMM_WORLD.Get_size()}; cores {cores}', flush=True)
+"""
+ALLOTTED = ("SLURM_CPUS_ON_NODE", "NCPUS", "PBS_NP", "PJM_NODE_CORE")  # cores of this job on this node, as schedulers tell them
 TORCH = """
 import json, torch
 cuda = [torch.cuda.get_device_properties(n) for n in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
 print(json.dumps([torch.__version__, torch.version.cuda, [(one.name, one.total_memory) for one in cuda]]))
 """
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line."""
-
-    subject: str
-    found: str
-    todo: str = ""  # "": nothing
-    broken: bool = False  # something that every run needs
 
 
 def python() -> Finding:
@@ -107,10 +104,25 @@ def mpi() -> Finding:
     said = _answer([*words, sys.executable, "-c", JOIN], MPI_LIMIT_S)
     joined = re.findall(r"joined (\d+);", said)
     if joined == ["2", "2"]:
-        return Finding("MPI", f"2 ranks joined under {words[0]}")
+        return _bound(words[0], re.findall(r"cores \[([\d, ]*)\]", said))
     found = f"2 ranks did not join under {words[0]}: {f'{len(joined)} worlds of one' if '1' in joined else _last_line(said)}"
     todo = "use the mpirun that belongs to mpi4py's MPI library (user guide, Install); --ranks 1 needs none"
     return Finding("MPI", found, todo, True)
+
+
+def _bound(launcher_name: str, said: list[str]) -> Finding:
+    """Two ranks have joined; said: the cores that each of them may use."""
+    found, usable = f"2 ranks joined under {launcher_name}", _usable_cores()
+    sets = [{int(core) for core in cores.split(",") if core.strip()} for cores in said]
+    if len(sets) != 2 or not all(sets):
+        return Finding("MPI", found)
+    if len(sets[0] | sets[1]) < min(2, usable):
+        todo = "export HYDRA_BINDING=none, or pass --bind-to none to the launcher; else all ranks share one core"
+        return Finding("MPI", f"{found}, both bound to core {sets[0].pop()}", todo)
+    told = (
+        f"not bound ({usable} cores)" if sets[0] == sets[1] else f"bound to {len(sets[0])} and {len(sets[1])} cores of their own"
+    )
+    return Finding("MPI", f"{found}, {told}")
 
 
 def trainer() -> Finding:
@@ -148,48 +160,101 @@ def engines() -> Finding:
 
 def cores() -> Finding:
     """Cores that this process may use, and threads that it was told to use."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    usable = _usable_cores()
+    allotted = {name: int(value) for name in ALLOTTED if (value := os.environ.get(name, "")).isdecimal()}
+    few = min([usable, *allotted.values()])
     told = os.environ.get("OMP_NUM_THREADS", "")
-    found = f"{usable} of {os.cpu_count()} usable, OMP_NUM_THREADS {told or 'not set: 1 thread a rank'}"
-    many = told.isdecimal() and int(told) > usable
-    return Finding("cores", found, "more threads than cores: lower OMP_NUM_THREADS" if many else "")
+    binding = os.environ.get("OMP_PROC_BIND", "")
+    found = f"{usable} of {os.cpu_count()} usable" + "".join(f", {name} {count}" for name, count in allotted.items())
+    found += f", OMP_NUM_THREADS {told or 'not set: 1 thread a rank'}" + (f", OMP_PROC_BIND {binding}" if binding else "")
+    many = told.isdecimal() and int(told) > few
+    return Finding("cores", found, f"more threads than the {few} cores here: lower OMP_NUM_THREADS" if many else "")
+
+
+def run_cores(run: Path) -> Finding:
+    """What the jobs of the run take here, where `renkei run` or the local scheduler starts them side by side."""
+    from renkei.plugins import PLUGINS
+
+    try:
+        config = load(run, PLUGINS)
+    except RenkeiError as error:
+        return Finding("run cores", f"{error.where}: {error.what}", error.next or "`renkei check` says more", True)
+    machine, simulators, usable = config.machine, len(config.science.simulators), _usable_cores()
+    ranks, threads = machine.simulator.ranks, machine.trainer.threads
+    asked = simulators * ranks + threads
+    found = f"{simulators} simulator(s) of {ranks} rank(s) and a trainer of {threads} thread(s), {usable} cores usable here"
+    if machine.scheduler.name != "local" or asked <= usable:
+        return Finding("run cores", found)
+    return Finding("run cores", found, "they take turns: lower simulator.ranks, or give the jobs machines of their own")
 
 
 def scratch() -> Finding:
     """Where engines write."""
     folder = Path(tempfile.gettempdir())
-    return _space("scratch", folder, SCRATCH_GB, "set TMPDIR to a folder with more space")
+    return space("scratch", folder, SCRATCH_GB, "set TMPDIR to a folder with more space")
 
 
-def run_files(run: Path) -> Finding:
-    """What a run relies on: a name appears whole, is durable, and is taken once."""
+def batch_job() -> Finding:
+    """Whether this is a batch job, and when it ends."""
+    here = walltime.job()
+    left, source = walltime.job_left_s(os.environ)
+    if here is None and left is None:
+        return Finding("batch job", "none: this is no job of Slurm, PBS or PJM")
+    which = f"{here['scheduler']} job {here['id']}" if here else "a job"
+    if left is None:
+        return Finding(
+            "batch job", f"{which}; nobody says when it ends", f"in the job script: export {walltime.JOB_END}=UNIX-TIME"
+        )
+    return Finding("batch job", f"{which} ends in {left:.0f} s, says {source}")
+
+
+def run_engine(run: Path) -> Finding:
+    """The engine of the run, by one label of the start structure."""
+    from renkei.plugins import PLUGINS
+    from renkei.verbs.check import one_call
+
     try:
-        folder = atomic.make_temporary_folder(run / "doctor")
+        config = load(run, PLUGINS)
+        label, seconds = one_call(config.science.engine, read_system(config))
     except RenkeiError as error:
-        return Finding("run files", f"{run}: {error.what}", error.next, True)
-    try:
-        seconds = [_durable_file(folder / f"trial-{number}") for number in range(TRIALS)]
-        atomic.replace_bytes(folder / "trial-0", b"new")
-        whole, once = (folder / "trial-0").read_bytes() == b"new", _taken_once(folder / "exclusive")
-    except (RenkeiError, OSError) as error:
-        return Finding("run files", f"{run}: {error}", "put runs on another file system", True)
-    finally:
-        atomic.discard(folder)
-    median = sorted(seconds)[TRIALS // 2]
-    if not (whole and once):
-        wrong = "a file that exists can be created once more" if whole else "a renamed file is not what was written"
-        return Finding("run files", f"{run}: {wrong}", "put runs on another file system", True)
-    found = f"rename is whole, create is exclusive, 1 MB durable in {1e3 * median:.1f} ms"
-    return Finding("run files", found, "a slow disk: raise coupling.segment_steps" if median > SLOW_FILE_S else "")
+        return Finding("run engine", f"{error.where}: {error.what}", error.next or "`renkei check` says more", True)
+    return Finding("run engine", f"{config.science.engine.name}: {label.energy:.6f} eV in {seconds:.3f} s")
 
 
-def run_space(run: Path) -> Finding:
-    """Free space of the run's file system."""
-    return _space("run space", run, RUN_GB, "free some space before a long run")
+def other_node(run: Path, patience_s: float) -> Finding:
+    """How fast another node, whose doctor runs at the same time, sees what is written here."""
+    met = peer_probe.meet(run, patience_s)
+    if met is None:
+        todo = f"start `renkei doctor {run} --peer {patience_s:g}` on both nodes at the same time"
+        return Finding("other node", f"nobody answered within {patience_s:g} s", todo)
+    found = (
+        f"{met.host} sees a file after {met.delay_s:.2f} s (slowest {met.slowest_s:.2f} s), its clock is {met.clock_s:+.1f} s off"
+    )
+    waits, usual_s = delays.of_run(run), heartbeat.STALE_PERIODS * heartbeat.PERIOD_S
+    silence_s = max(usual_s, waits.silence_s)
+    found += (
+        f"; jobs that start now wait {waits.late_s:g} s for a late file, and {silence_s:g} s of silence mean that one is gone"
+    )
+    if met.slowest_s > delays.LONGEST_S / delays.MARGIN:
+        return Finding("other node", found, "no time-out is long enough for such a view: put the run elsewhere", True)
+    slow = met.delay_s > SLOW_VIEW_S
+    return Finding("other node", found, "slow: poll less (channel.poll_s), and expect models later by as much" if slow else "")
 
 
-MACHINE: tuple[Callable[[], Finding], ...] = (python, packages, names, kernels, mpi, trainer, engines, cores, scratch)
-RUN: tuple[Callable[[Path], Finding], ...] = (run_files, run_space)
+MACHINE: tuple[Callable[[], Finding], ...] = (python, packages, names, kernels, mpi, trainer, engines, cores, scratch, batch_job)
+RUN: tuple[Callable[[Path], Finding], ...] = (
+    run_files,
+    run_costs,
+    run_locks,
+    run_space,
+    run_clock,
+    run_cores,
+    run_engine,
+)
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _version(name: str) -> str:
@@ -212,26 +277,3 @@ def _answer(words: list[str], limit_s: float) -> str:
 
 def _last_line(text: str) -> str:
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it said nothing")
-
-
-def _space(subject: str, folder: Path, enough_GB: float, todo: str) -> Finding:
-    free = shutil.disk_usage(folder).free / 1e9
-    writable = os.access(folder, os.W_OK)
-    found = f"{folder}: {free:.1f} GB free" + ("" if writable else ", but nothing can be written there")
-    return Finding(subject, found, "" if writable and free >= enough_GB else todo, not writable)
-
-
-def _durable_file(path: Path) -> float:
-    """Seconds of publishing one."""
-    begun = time.perf_counter()
-    atomic.publish_bytes(path, bytes(TRIAL_BYTES))
-    return time.perf_counter() - begun
-
-
-def _taken_once(path: Path) -> bool:
-    path.open("xb").close()
-    try:
-        path.open("xb").close()
-    except FileExistsError:
-        return True
-    return False

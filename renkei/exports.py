@@ -92,7 +92,7 @@ def lammps(source: Path, into: Path) -> list[str]:
 
 
 def extxyz(source: Path, into: Path) -> list[str]:
-    """All labels of a run, their origins in `info`; returns the name of the file with their number."""
+    """All labels of a run, their origins in `info`; returns the name of the file with their number. BadSetting without any."""
     run = RunData(source)
     labels = [atoms for name in run.simulators for atoms in run.labels(name)]
     if not labels:

@@ -27,13 +27,14 @@ def draw(view: RunView, simulator: SimulatorView, block: Ledger, states: Traject
 
     block: rows of the quoted production block.  states: its states, None while there are none.
     """
+    logs = None if states is None else thermo.state_weights(block, states.step)
     makers: list[Callable[[], Figure | None]] = [
         lambda: acceptance(view, simulator),
         lambda: energies(block),
         lambda: distribution_of_dH(block),
         lambda: gyration(block),
-        lambda: pairs(states),
-        lambda: bonds(states),
+        lambda: pairs(states, logs),
+        lambda: bonds(states, logs),
         lambda: balance([*view.simulators, *([view.trainer] if view.trainer else [])]),
     ]
     return [found for make in makers if (found := make()) is not None]
@@ -75,9 +76,12 @@ def energies(block: Ledger) -> Figure | None:
     averages = thermo.averages(block)
     level = averages["energy_virial_eV"].mean
     with canvas(1, height=3.4) as (drawing, axes):
+        logs = thermo.log_weights(block)
+        logs = logs if logs is not None and np.isfinite(logs).all() else None  # the chain beside two levels has none
         for (name, values), colour in zip(found, COLOURS, strict=False):
-            series = by_walker(block, values).mean(axis=1)
-            so_far = np.cumsum(series) / np.arange(1, len(series) + 1)
+            columns = by_walker(block, values)
+            weights = np.ones_like(columns) if logs is None else np.exp(logs - logs.max())
+            so_far = np.cumsum((weights * columns).sum(axis=1)) / np.cumsum(weights.sum(axis=1))
             mean, error = averages[f"energy_{name}_eV"].mean, averages[f"energy_{name}_eV"].stderr
             axes[0].plot(1e3 * (so_far - level), lw=1.6, color=colour, label=f"{name}: {pair(mean, error)} eV")
             axes[0].axhspan(1e3 * (mean - level - error), 1e3 * (mean - level + error), color=colour, alpha=0.18, lw=0)
@@ -133,13 +137,13 @@ def gyration(block: Ledger) -> Figure | None:
         )
 
 
-def pairs(states: Trajectory | None) -> Figure | None:
-    """g(r) of a crystal or liquid, the distribution of pair distances of a cluster."""
+def pairs(states: Trajectory | None, logs: Array | None = None) -> Figure | None:
+    """g(r) of a crystal or liquid, the distribution of pair distances of a cluster.  logs: of the states' weights, (S, W)."""
     if states is None:
         return None
-    positions = _flat(states)
-    reach = PAIR_REACH_A if states.pbc.any() else 1.02 * _widest(positions)
-    found = structure.pair_distributions(positions, states.numbers, states.cell, states.pbc, max(reach, 0.5))
+    rings, cells = _chosen(states, logs)
+    reach = PAIR_REACH_A if states.pbc.any() else 1.02 * _widest(rings)
+    found = structure.pair_distributions(rings, states.numbers, cells, states.pbc, max(reach, 0.5))
     if not found:
         return None
     with canvas(1, height=3.2) as (drawing, axes):
@@ -155,15 +159,17 @@ def pairs(states: Trajectory | None) -> Figure | None:
         return figure(drawing, "pairs", "Pair distances", told + " Every bead counts as one structure.")
 
 
-def bonds(states: Trajectory | None) -> Figure | None:
-    """Distributions of bond lengths and bond angles over beads and steps."""
+def bonds(states: Trajectory | None, logs: Array | None = None) -> Figure | None:
+    """Distributions of bond lengths and bond angles over beads and steps.  logs: of the states' weights, (S, W)."""
     if states is None:
         return None
     first = path_integral.centroids(states.positions[0, 0])
     known = structure.find_bonds(first, states.numbers, states.cell, states.pbc)
-    positions = _flat(states)
-    lengths = structure.bond_lengths(known, positions, states.cell, states.pbc)
-    angles = structure.bond_angles(known, positions, states.numbers, states.cell, states.pbc)
+    rings, cells = _chosen(states, logs)
+    lengths = structure.in_own_cells(lambda x, cell: structure.bond_lengths(known, x, cell, states.pbc), rings, cells)
+    angles = structure.in_own_cells(
+        lambda x, cell: structure.bond_angles(known, x, states.numbers, cell, states.pbc), rings, cells
+    )
     if not lengths:
         return None
     with canvas(1, height=3.2, columns=2 if angles else 1) as (drawing, axes):
@@ -272,12 +278,18 @@ def _swaps(rows: Ledger, minutes: Array) -> Iterator[tuple[float, int]]:
             yield float(time), newest
 
 
-def _flat(states: Trajectory) -> Array:
-    """Beads of evenly chosen states as structures (B, N, 3) A."""
-    chosen = states.positions[:: max(1, len(states) // LARGEST_STATES)]
-    return np.asarray(chosen.reshape(-1, *chosen.shape[-2:]))
+def _chosen(states: Trajectory, logs: Array | None) -> tuple[Array, Array]:
+    """Rings (R, P, N, 3) A of evenly chosen states and their cells (R, 3, 3) A; evenly in summed weights, if there are some."""
+    rings, cells = states.positions.reshape(-1, *states.positions.shape[2:]), states.cells.reshape(-1, 3, 3)
+    walkers = states.positions.shape[1]
+    places = np.arange(len(rings)).reshape(-1, walkers)[:: max(1, len(states) // LARGEST_STATES)].ravel()
+    if logs is not None:
+        count = min(logs.size, LARGEST_STATES)
+        summed = np.cumsum(np.exp(logs - logs.max()).ravel())
+        places = np.searchsorted(summed, (np.arange(count) + 0.5) / count * summed[-1])
+    return rings[places], cells[places]
 
 
-def _widest(positions: Array) -> float:
-    """An upper bound of all distances within a structure, A; positions: (B, N, 3) A."""
-    return float(np.linalg.norm(np.ptp(positions, axis=1), axis=-1).max())
+def _widest(rings: Array) -> float:
+    """An upper bound of all distances within a structure, A; rings: (R, P, N, 3) A."""
+    return float(np.linalg.norm(np.ptp(rings, axis=2), axis=-1).max())

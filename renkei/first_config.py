@@ -86,8 +86,13 @@ def _has_rotor(atoms: Any) -> bool:
     return False
 
 
-def science(structure: str, formula: str, engine: str, guessed: Guess, temperature_K: float) -> str:
-    """Text of run.yaml."""
+def science(structure: str, formula: str, engine: str, guessed: Guess, temperature_K: float, flies: bool = True) -> str:
+    """Text of run.yaml. flies: whether the sampler makes trajectories, whose keys others do not know."""
+    trajectories = f"""\
+  timestep_fs: auto                  # chosen in adapt, then frozen
+  trajectory_fs: auto                # likewise, at most trajectory_max_fs
+  trajectory_max_fs: {guessed.trajectory_max_fs}
+"""
     restraint = (
         f"\n  restraint: {{radius_A: {guessed.restraint_radius_A}, k_eV_per_A2: 1.0}}  # a free cluster evaporates without one"
         if guessed.restraint_radius_A
@@ -109,10 +114,7 @@ sampler:
   name: sl_pihmc                     # beads: 1 is the classical method
   ensemble: {{name: nvt, temperature_K: {temperature_K:g}}}
   beads: {guessed.beads}                          # raise until the kinetic energy stops moving
-  timestep_fs: auto                  # chosen in adapt, then frozen
-  trajectory_fs: auto                # likewise, at most trajectory_max_fs
-  trajectory_max_fs: {guessed.trajectory_max_fs}
-  walkers: 1
+{trajectories if flies else ""}  walkers: 1
   startup: {guessed.startup}                  # {why}
 learner:
   name: chebyshev_bpnn

@@ -8,23 +8,20 @@ import numpy as np
 import pydantic
 
 from kernels.arrays import Array
-from kernels.potentials import base as potentials
 from kernels.potentials.base import Potential
-from kernels.potentials.restrained import Restrained
 from kernels.random_numbers import step_rng
 from kernels.ring_polymer import RingPolymer
-from protocol import names, weights
 from protocol.errors import RenkeiError
 from protocol.records import Structure
 from protocol.sections import System as SystemSettings
 from protocol.store import Store
-from renkei import trajectory
+from renkei import frozen_model, trajectory
 from renkei.analysis.ledger import Ledger
 from renkei.analysis.verdict import Check, Outcome
 from renkei.run_view import SimulatorView
 from renkei.trajectory import Trajectory
 from sim_daemon.assemble import make_ring
-from sim_daemon.moves.ring_move import evaluate
+from sim_daemon.moves.flight import evaluate
 from sim_daemon.moves.trajectory import Trajectory as Flight
 from sim_daemon.moves.trajectory import integrate, sane
 from sim_daemon.samplers import base as samplers
@@ -95,13 +92,15 @@ def fly(
 def _impossible(simulator: SimulatorView, block: Ledger) -> str:
     if not len(block) or block.generation[0] < 0:
         return "first principles drove the trajectories: going back would cost labels"
+    if not (block.timestep_fs > 0).any():
+        return "there are no trajectories: a chain of moves has nothing to turn round"
     ensemble = simulator.setting("sampler.ensemble.name") or "nvt"
     return "" if ensemble == "nvt" else f"trajectories of the ensemble {ensemble} cannot be repeated from positions alone"
 
 
 def _leg(store: Store, simulator: SimulatorView, block: Ledger) -> tuple[_Leg, Trajectory] | None:
     steps = np.round(block.length_fs / block.timestep_fs)
-    usable = block.accepted & (block.move == "metropolis") & np.isfinite(steps)
+    usable = block.accepted & (block.move == "metropolis") & np.isfinite(steps) & ~_exchanged(block)
     for states in trajectory.segments(store, simulator.role, int(block.step[0])):
         rows = np.flatnonzero(usable & np.isin(block.step, states.step) & np.isin(block.step - 1, states.step))
         if len(rows):
@@ -114,6 +113,16 @@ def _leg(store: Store, simulator: SimulatorView, block: Ledger) -> tuple[_Leg, T
     return None
 
 
+def _exchanged(block: Ledger) -> Array:
+    """(n,) bool: on a ladder of temperatures, rows that may not have begun where their walker stood after the step before."""
+    swapped = np.zeros(len(block), dtype=bool)
+    lower = block.swap > 0
+    key = block.step * (block.walker.max(initial=0) + 2) + block.walker
+    for shift in (0, 1):
+        swapped |= np.isin(key, key[lower] + shift)
+    return swapped
+
+
 def _settings(simulator: SimulatorView, states: Trajectory, leg: _Leg) -> tuple[System, RingPolymer, Array]:
     """System, ring, and the momenta (P, N, 3) that the step drew."""
     settings = SystemSettings.model_validate(simulator.setting("system"))
@@ -121,19 +130,13 @@ def _settings(simulator: SimulatorView, states: Trajectory, leg: _Leg) -> tuple[
     masses = masses_of(states.numbers, settings.isotopes)
     system = System(states.numbers, masses, structure, settings.charge, settings.multiplicity, settings.restraint, False)
     chosen = samplers.load(simulator.setting("sampler.name")).Settings.model_validate(simulator.setting("sampler"))
-    ring = make_ring(chosen, system)
+    ring = make_ring(chosen, system).of(leg.walker)
     return system, ring, ring.draw_momenta(step_rng(simulator.setting("seed"), simulator.name, leg.step)("momenta", leg.walker))
 
 
 def _potential(store: Store, simulator: SimulatorView, leg: _Leg, system: System) -> Potential:
     row = next(row for row in simulator.events("step") if (row["step"], row["walker"]) == (leg.step, leg.walker))
-    packet = store.find(names.TRAIN, row["digest"])
-    if packet is None:
-        raise ValueError(f"generation {row['generation']} is not in the run folder")
-    card = weights.verify(packet.path, packet.digest)
-    potential = potentials.load(card.format, packet.path, card.generation)
-    bound = system.restraint
-    return Restrained(potential, bound.radius_A, bound.k_eV_per_A2) if bound else potential
+    return frozen_model.load(store, row["digest"], system.restraint)
 
 
 def _judged(leg: _Leg, back_A: float, missed_A: float) -> Check:

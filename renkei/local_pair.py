@@ -14,7 +14,10 @@ from pathlib import Path
 from types import FrameType
 
 from protocol import names
+from protocol.epoch import refuse_if_alive
 from protocol.errors import EnvironmentFailed, Exit
+from protocol.heartbeat import PERIOD_S
+from protocol.store import Store
 from renkei.prepare import put_control
 
 GRACE_S = 60.0  # from STOP to SIGTERM: a first-principles call and a training step must be able to end
@@ -54,18 +57,33 @@ class Outcome:
     sentence: str  # what went wrong; "" if nothing
 
 
-def start(run: Path, simulators: Sequence[str], ranks: int, sim_words: Sequence[str], train_words: Sequence[str]) -> list[Child]:
-    """Start the simulators (an MPI job of `ranks` each) and the trainer on a prepared run folder."""
+def start(
+    run: Path, simulators: Sequence[str], ranks: int, sim_words: Sequence[str], train_words: Sequence[str] | None
+) -> list[Child]:
+    """Start the simulators (an MPI job of `ranks` each) and the trainer, unless its words are None, on a prepared run folder."""
     children = []
     for name in simulators:
         command = [sys.executable, "-m", "sim_daemon", str(run), "--name", name, *sim_words]
         children.append(_start(names.simulator_role(name), [*launcher(ranks), *command], run))
-    children.append(_start(names.TRAIN, [sys.executable, "-m", "train_daemon", str(run), *train_words], run))
+    if train_words is not None:
+        children.append(_start(names.TRAIN, [sys.executable, "-m", "train_daemon", str(run), *train_words], run))
     return children
 
 
+def refuse_living(run: Path, roles: Sequence[str]) -> None:
+    """RoleTaken if a daemon of one of these roles lives: what is started beside it would fail, and end the others."""
+    store = Store(run)
+    for role in roles:
+        records = store.epochs(role)
+        if records:
+            refuse_if_alive(records[-1], PERIOD_S, store.delays.view_s)
+
+
 def watch_over(run: Path, children: Sequence[Child], on_tick: Callable[[], None]) -> Outcome:
-    """Wait until the simulators have ended, then end the trainer; a signal or a dead daemon ends all."""
+    """Wait until the simulators have ended, then end the trainer; a signal or a dead daemon ends all children.
+
+    The trainer stays as long as a simulator that somebody else started works. Of jobs that are no children none is ended.
+    """
     asked: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -74,7 +92,8 @@ def watch_over(run: Path, children: Sequence[Child], on_tick: Callable[[], None]
     before = {number: signal.signal(number, note) for number in SIGNALS}
     try:
         failed: Child | None = None
-        while not asked and failed is None and any(c.process.poll() is None for c in children if not c.is_trainer):
+        store = Store(run)
+        while not asked and failed is None and _wanted(store, children):
             on_tick()
             time.sleep(POLL_S)
             failed = next((c for c in children if c.process.poll() not in (None, 0)), None)
@@ -88,15 +107,28 @@ def watch_over(run: Path, children: Sequence[Child], on_tick: Callable[[], None]
     if failed is None:
         return Outcome(int(Exit.DONE), False, "")
     code = failed.process.returncode
-    ended = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
-    what = f"the {'trainer' if failed.is_trainer else 'simulator'} {ended}: {failed.last_words()} ({failed.output})"
+    who = "trainer" if failed.is_trainer else "simulator"
+    if code < 0:  # its last words are no reason
+        what = f"the {who} was ended by signal {-code} ({failed.output}); the same command goes on from there"
+    else:
+        what = f"the {who} ended with exit code {code}: {failed.last_words()} ({failed.output})"
     return Outcome(code if code > 0 else int(Exit.DEFECT), False, what)
+
+
+def _wanted(store: Store, children: Sequence[Child]) -> bool:
+    """Whether a child works that should: a simulator, or the trainer of another's simulators, or one that is alone."""
+    works = [child for child in children if child.process.poll() is None]
+    if any(not child.is_trainer for child in works) or not works:
+        return bool(works)
+    others = {names.simulator_role(name) for name in store.simulators()} - {child.name for child in children}
+    return len(children) == 1 or any(store.works(role) for role in others)
 
 
 def _end(run: Path, children: Sequence[Child], in_haste: Callable[[], bool], on_tick: Callable[[], None]) -> None:
     """STOP, then SIGTERM, then SIGKILL for those that are left."""
-    if any(child.process.poll() is None for child in children):
-        put_control(run, names.STOP)
+    for child in children:
+        if child.process.poll() is None:
+            put_control(run, names.control(names.STOP, names.sender(child.name)))
     for number, patience_s in ((0, GRACE_S), (signal.SIGTERM, KILL_S), (signal.SIGKILL, KILL_S)):
         left = [child for child in children if child.process.poll() is None]
         for child in left if number else []:
@@ -115,7 +147,7 @@ def _signal_group(child: Child, number: int) -> None:
 
 
 def _start(role: str, command: Sequence[str], run: Path) -> Child:
-    output = run / "jobs" / f"{role.replace('/', '-')}.out"
+    output = run / names.JOBS / f"{role.replace('/', '-')}.out"
     output.parent.mkdir(parents=True, exist_ok=True)
     with open(output, "wb") as sink:  # a group of its own: Ctrl-C in the terminal reaches us alone, and we end both in order
         process = subprocess.Popen(

@@ -54,6 +54,9 @@ class ObservedFile:
 
     def finish(self, found: Findings) -> None:
         """Averages and curves, with the reason where one is not to be quoted."""
+        if found.weights:
+            self._file.attrs.update({f"weights_{name}": value for name, value in found.weights._asdict().items()})
+        self._file.attrs["notes"] = "\n".join(found.notes)
         for name, average in found.averages.items():
             numbers = average.estimate._asdict() | {"r_hat": average.r_hat}
             self._file.create_group(f"averages/{name}").attrs.update(

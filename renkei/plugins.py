@@ -6,11 +6,18 @@ from pathlib import Path
 
 from protocol.channels import base as channels
 from protocol.settings import Plugins
+from renkei.schedulers import base as schedulers
 from sim_daemon.engines import base as engines
 from sim_daemon.samplers import base as samplers
 from train_daemon.learners import base as learners
 
-PLUGINS: Plugins = {"engine": engines.load, "sampler": samplers.load, "learner": learners.load, "channel": channels.load}
+PLUGINS: Plugins = {
+    "engine": engines.load,
+    "sampler": samplers.load,
+    "learner": learners.load,
+    "channel": channels.load,
+    "scheduler": schedulers.load,
+}
 
 
 def is_run_folder(path: Path) -> bool:

@@ -61,7 +61,10 @@ class Potential(Calculator):
     def calculate(
         self, atoms: Atoms | None = None, properties: Sequence[str] = ("energy",), system_changes: Sequence[str] = all_changes
     ) -> None:
-        """ASE's entry: fills `results` for the structure. Raises BadSetting for a species that the model has not learned."""
+        """ASE's entry: fills `results` for the structure.
+
+        Raises BadSetting for a species that the model has not learned, PropertyNotImplementedError for a stress without a cell.
+        """
         super().calculate(atoms, properties, system_changes)
         structure = cast(Atoms, self.atoms)
         foreign = set(structure.numbers.tolist()) - set(self._potential.species)

@@ -72,6 +72,8 @@ def _simulator_parts(beat: Mapping[str, Any]) -> list[str]:
         _fact(beat, "acceptance_recent", "acceptance {:.2f}"),
         _fact(beat, "trajectory_fs", "trajectory {:.1f} fs"),
         _fact(beat, "chain_moves", "chains of {} moves"),
+        f"rings: {beat['rings']} of {beat['rings_planned']}" if beat.get("rings_planned") else "",
+        _fact(beat, "alpha", "alpha {:.2f}"),
         _fact(beat, "timestep_fs", "timestep {:.3g} fs"),
         _fact(beat, "labels", "{} labels"),
         _fact(beat, "engine_calls", "{} engine calls"),

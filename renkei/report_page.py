@@ -57,9 +57,14 @@ def _part(name: str, found: Mapping[str, Any], figures: Sequence[Figure]) -> dic
         "name": name,
         "sampling": sampling,
         "checks": found["audit"]["checks"],
-        "tiles": [{"label": label, "value": value} for label, value in _tiles(sampling, found["observables"])],
+        "tiles": [
+            {"label": label, "value": value}
+            for label, value in (*_tiles(sampling, found["observables"]), *_level_tiles(found["two_level"]))
+        ],
+        "two_level": bool(found["two_level"]),
         "observables": [_observable(key, row) for key, row in _in_order(found["observables"])],
         "blocks": [_block(row, sampling) for row in sampling["blocks"]],
+        "ladder": _ladder(sampling["ladder"]),
         "figures": [{**vars(f), "data": base64.b64encode(f.png).decode()} for f in figures],
     }
 
@@ -67,6 +72,11 @@ def _part(name: str, found: Mapping[str, Any], figures: Sequence[Figure]) -> dic
 def _tiles(sampling: Mapping[str, Any], observables: Mapping[str, Any]) -> list[tuple[str, str]]:
     creutz, steps = sampling["exp_minus_beta_dH"], sampling["steps"]
     energy = observables.get("energy_virial_eV", {})
+    weights = sampling.get("weights")
+    mixture = [
+        ("α: first principles' share in the test", number(weights["alpha"], ".2f")),
+        ("n_eff of the weights (k̂ of their tail)", f"{number(weights['n_eff'], '.0f')} ({number(weights['pareto_k'], '.2f')})"),
+    ] if weights else []  # fmt: skip
     shares = f"{number(sampling['acceptance_integrator'], '.2f')} × {number(sampling['acceptance_model'], '.2f')}"
     return [
         ("energy (virial), eV", pair(energy.get("mean"), energy.get("stderr"))),
@@ -77,6 +87,19 @@ def _tiles(sampling: Mapping[str, Any], observables: Mapping[str, Any]) -> list[
         ("mean trajectory, fs", number(sampling["trajectory_fs"], ".1f")),
         ("effective samples of the energy", number(energy.get("ess"), ".0f")),
         ("longest rejection run (bound)", f"{sampling['longest_rejection_run']} ({sampling['rejection_bound']})"),
+        *mixture,
+    ]
+
+
+def _level_tiles(found: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """The second level of a two-level block."""
+    if not found:
+        return []
+    return [
+        ("surrogate samples", f"{found['samples']:,}"),
+        ("labelled rings, n_eff", f"{found['rings']}, {number(found['n_eff'], '.0f')}"),
+        ("spread of β(V − V_ML)", number(found["spread"], ".2f")),
+        ("β(F − F_ML)", pair(found["beta_dF"], found["beta_dF_stderr"])),
     ]
 
 
@@ -112,13 +135,32 @@ def _block(row: Mapping[str, Any], sampling: Mapping[str, Any]) -> dict[str, Any
     }
 
 
+def _ladder(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    rungs = []
+    for row in found["rungs"]:
+        energy = row["energy_virial_eV"] or {"mean": None, "stderr": None}
+        rungs.append(
+            {
+                "temperature": number(row["temperature_K"], ".1f"),
+                "acceptance": number(row["acceptance"], ".2f"),
+                "creutz": pair(row["exp_minus_beta_dH"]["mean"], row["exp_minus_beta_dH"]["stderr"]),
+                "run": row["longest_rejection_run"],
+                "energy": pair(energy["mean"], energy["stderr"]),
+                "exchange": number(row["exchange_above"], ".2f"),
+            }
+        )
+    return {"rungs": rungs, "round_trips": found["round_trips"]}
+
+
 def _generation(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **row,
         "energy": number(row["energy_rmse_meV_per_atom"], ".2f"),
         "force": number(row["force_rmse_eV_per_A"], ".3f"),
         "predicted": number(row["predicted_acceptance"], ".2f"),
-        "acceptance": number(row["acceptance"], ".2f"),
+        "driven": [{"steps": one["steps"], "acceptance": number(one["acceptance"], ".2f")} for one in row["simulators"].values()],
     }
 
 
@@ -144,8 +186,8 @@ def _system(view: RunView) -> str:
     found = {key: main.setting(key) for key in ("system.structure", "engine.name", "engine.method", "sampler.name")}
     method = " ".join(str(found[key]) for key in ("engine.name", "engine.method") if found[key])
     told = [str(found["system.structure"] or ""), method, str(found["sampler.name"] or "").replace("_", "-").upper()]
-    beads, kelvin = main.setting("sampler.beads"), main.setting("sampler.ensemble.temperature_K")
-    told += [f"{beads} beads" if beads else "", f"{kelvin:g} K" if kelvin else ""]
+    beads, kelvins = main.setting("sampler.beads"), [one.setting("sampler.ensemble.temperature_K") for one in view.simulators]
+    told += [f"{beads} beads" if beads else "", *dict.fromkeys(f"{kelvin:g} K" if kelvin else "" for kelvin in kelvins)]
     return ", ".join(text for text in told if text)
 
 

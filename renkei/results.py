@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from kernels import statistics
+from kernels import reweighting, statistics
+from kernels.arrays import Array
 from kernels.statistics import Estimate
+from kernels.two_level import TwoLevelMean
 from protocol.store import Store
 from renkei import audit, trajectory
-from renkei.analysis import structure, thermo, verdict
-from renkei.analysis.ledger import Ledger, decided, in_phase, production_blocks, select
+from renkei.analysis import ladder, structure, thermo, two_level, verdict
+from renkei.analysis.ledger import Ledger, by_rung, decided, in_phase, lowest_rung, production_blocks, rung, select
 from renkei.analysis.path_integral import centroids
 from renkei.run_view import DaemonView, RunView, SimulatorView
 from renkei.trajectory import Trajectory
@@ -44,14 +46,18 @@ def report(view: RunView, trajectories: Mapping[str, Trajectory | None]) -> dict
     }
 
 
-def quoted_block(simulator: SimulatorView) -> tuple[int | None, Ledger, bool]:
-    """Number and rows of the quoted production block (the last full one, else the running one), and whether it is complete."""
+def quoted_block(simulator: SimulatorView, temperature_K: float | None = None) -> tuple[int | None, Ledger, bool]:
+    """Number and rows of the quoted production block (the last full one, else the running one), and whether it is complete.
+
+    Of a block of two levels, the rows of the chain beside them.
+    temperature_K: of a rung, where the walkers stand on a ladder of temperatures; None: of the lowest one.
+    """
     blocks = production_blocks(simulator.ledger)
     full = verdict.full_blocks(blocks, simulator.rows)
     if not blocks:
         return None, in_phase(simulator.ledger, "production"), False
-    number = max(full or blocks)
-    return number, blocks[number], number in full
+    number = verdict.quoted_number(blocks, full)
+    return number, rung(decided(blocks[number]), temperature_K), number in full
 
 
 def unit_of(name: str) -> str:
@@ -65,11 +71,12 @@ def read_trajectories(view: RunView) -> dict[str, Trajectory | None]:
     return {simulator.name: trajectory.read(store, simulator.role) for simulator in view.simulators}
 
 
-def quoted_states(states: Trajectory | None, block: int | None) -> Trajectory | None:
-    """The states of one production block; None without any."""
-    if states is None or block is None:
+def quoted_states(states: Trajectory | None, rows: Ledger) -> Trajectory | None:
+    """The states after the steps of these rows, of their walkers; None without any."""
+    if states is None:
         return None
-    chosen = trajectory.select(states, (states.phase == trajectory.PRODUCTION) & (states.block == block))
+    chosen = trajectory.select(states, np.isin(states.step, rows.step))
+    chosen = trajectory.of_walkers(chosen, np.unique(rows.walker))
     return chosen if len(chosen) else None
 
 
@@ -81,13 +88,24 @@ def reference_bonds(states: Trajectory) -> structure.Bonds:
 def _simulator(view: RunView, simulator: SimulatorView, states: Trajectory | None) -> dict[str, Any]:
     number, rows, complete = quoted_block(simulator)
     observables = thermo.averages(rows)
-    quoted = quoted_states(states, number)
+    quoted = quoted_states(states, rows)
     if states is not None and quoted is not None:
-        observables |= _bond_averages(quoted, reference_bonds(states))
+        bonds = _bond_series(quoted, reference_bonds(states))
+        observables |= _estimates(bonds, thermo.state_weights(rows, quoted.step))
+    levels = _two_levels(simulator, number, states)
+    if levels:
+        observables = {name: found.whole for name, found in levels.items()}
     return {
         "phase": simulator.phase,
-        "sampling": {**_sampling(simulator, rows), "block": number, "block_complete": complete, "blocks": _blocks(simulator)},
+        "sampling": {
+            **_sampling(simulator, rows),
+            "block": number,
+            "block_complete": complete,
+            "blocks": _blocks(simulator),
+            "ladder": _ladder(production_blocks(simulator.ledger).get(number)) if number is not None else None,
+        },
         "observables": {name: _observable(name, found, simulator) for name, found in observables.items()},
+        "two_level": _levels(simulator, number, levels),
         "balance": _seconds(simulator),
         "audit": audit.account(view, simulator),
     }
@@ -96,7 +114,7 @@ def _simulator(view: RunView, simulator: SimulatorView, states: Trajectory | Non
 def _sampling(simulator: SimulatorView, rows: Ledger) -> dict[str, Any]:
     adapt = in_phase(simulator.ledger, "adapt")
     shares, creutz, errors = thermo.acceptance(rows), thermo.exp_minus_beta_dH(rows), thermo.energy_errors(rows)
-    longest = thermo.longest_rejection_run(rows)
+    longest, bound = thermo.rejections(rows)
     return {
         "steps": {"adapt": _steps(adapt), "production": _steps(rows)},
         "acceptance": {"adapt": thermo.acceptance(decided(adapt)).total, "production": shares.total},
@@ -110,8 +128,19 @@ def _sampling(simulator: SimulatorView, rows: Ledger) -> dict[str, Any]:
         "walkers": simulator.setting("sampler.walkers"),
         "temperature_K": simulator.setting("sampler.ensemble.temperature_K"),
         "longest_rejection_run": longest,
-        "rejection_bound": statistics.longest_rejection_run(shares.total, len(rows), longest),
+        "rejection_bound": bound,
+        "weights": _sample_weights(rows),
+        "approximation": next((str(name) for name in rows.approximation if name), None),
     }
+
+
+def _sample_weights(rows: Ledger) -> dict[str, Any] | None:
+    """What reweighting leaves; None where the chain samples the target itself."""
+    health = thermo.weight_health(rows)
+    if health is None:
+        return None
+    numbers = {"n_eff": health.kish, "perplexity": health.perplexity, "largest": health.largest, "pareto_k": health.pareto_k}
+    return {"alpha": float(rows.alpha[-1]), "samples": health.samples, **numbers, "refusal": health.refusal}
 
 
 def _blocks(simulator: SimulatorView) -> list[dict[str, Any]]:
@@ -119,7 +148,7 @@ def _blocks(simulator: SimulatorView) -> list[dict[str, Any]]:
     blocks = production_blocks(simulator.ledger)
     full = verdict.full_blocks(blocks, simulator.rows)
     found = []
-    for number, rows in blocks.items():
+    for number, rows in ((number, lowest_rung(decided(block))) for number, block in blocks.items() if len(decided(block))):
         energy = thermo.averages(rows).get("energy_virial_eV", Estimate(np.nan, np.nan, np.nan, np.nan, 0))
         creutz = thermo.exp_minus_beta_dH(rows)
         found.append(
@@ -129,7 +158,7 @@ def _blocks(simulator: SimulatorView) -> list[dict[str, Any]]:
                 "steps": _steps(rows),
                 "acceptance": thermo.acceptance(rows).total,
                 "exp_minus_beta_dH": {"mean": creutz.mean, "stderr": creutz.stderr},
-                "longest_rejection_run": thermo.longest_rejection_run(rows),
+                "longest_rejection_run": thermo.rejections(rows)[0],
                 "energy_virial_eV": {"mean": energy.mean, "stderr": energy.stderr},
                 "generation": int(rows.generation[-1]),
             }
@@ -137,10 +166,70 @@ def _blocks(simulator: SimulatorView) -> list[dict[str, Any]]:
     return found
 
 
-def _bond_averages(states: Trajectory, bonds: structure.Bonds) -> dict[str, Estimate]:
-    """Mean length of each kind of bond, averaged over the beads and bonds of a state."""
-    lengths = structure.bond_lengths(bonds, states.positions, states.cell, states.pbc)
-    return {f"bond_length_{name}_A": statistics.estimate(found.mean(axis=(2, 3))) for name, found in lengths.items()}
+def _ladder(block: Ledger | None) -> dict[str, Any] | None:
+    """What every rung of a ladder of temperatures did, and their exchanges; None without one."""
+    found = [] if block is None else ladder.pairs(block)
+    if block is None or not found:
+        return None
+    above: list[float | None] = [*(pair.acceptance for pair in found), None]
+    rungs = []
+    for (kelvin, rows), share in zip(by_rung(block).items(), above, strict=True):
+        creutz, energy = thermo.exp_minus_beta_dH(rows), thermo.averages(rows).get("energy_virial_eV")
+        rungs.append(
+            {
+                "temperature_K": kelvin,
+                "acceptance": thermo.acceptance(rows).total,
+                "exp_minus_beta_dH": {"mean": creutz.mean, "stderr": creutz.stderr},
+                "longest_rejection_run": thermo.rejections(rows)[0],
+                "energy_virial_eV": {"mean": energy.mean, "stderr": energy.stderr} if energy else None,
+                "exchange_above": share,
+            }
+        )
+    return {"rungs": rungs, "round_trips": ladder.round_trips(block)}
+
+
+def _bond_series(states: Trajectory, bonds: structure.Bonds) -> dict[str, Array]:
+    """Length of each kind of bond, (T, W) each, averaged over the beads and bonds of a state."""
+    rings = states.positions.reshape(-1, *states.positions.shape[2:])
+    lengths = structure.in_own_cells(
+        lambda x, cell: structure.bond_lengths(bonds, x, cell, states.pbc), rings, states.cells.reshape(-1, 3, 3)
+    )
+    shape = states.positions.shape[:2]
+    return {f"bond_length_{name}_A": found.mean(axis=(1, 2)).reshape(shape) for name, found in lengths.items()}
+
+
+def _estimates(series: Mapping[str, Array], log_weights: Array | None) -> dict[str, Estimate]:
+    """Means of series (T, W), reweighted where there are weights (T, W)."""
+    if log_weights is None:
+        return {name: statistics.estimate(values) for name, values in series.items()}
+    return {name: reweighting.reweighted(values, log_weights) for name, values in series.items()}
+
+
+def _two_levels(simulator: SimulatorView, number: int | None, states: Trajectory | None) -> dict[str, TwoLevelMean]:
+    """The two-level means of a block; {} where it has none (yet)."""
+    block = production_blocks(simulator.ledger).get(number if number is not None else -1)
+    if block is None or not two_level.applies(block):
+        return {}
+    found = two_level.averages(block)
+    run = two_level.run_of(block)
+    walked = quoted_states(states, run)
+    if found and states is not None and walked is not None and len(walked) == len(np.unique(run.step)):
+        found |= two_level.correct(block, _bond_series(walked, reference_bonds(states)))
+    return found
+
+
+def _levels(simulator: SimulatorView, number: int | None, found: Mapping[str, TwoLevelMean]) -> dict[str, Any] | None:
+    """Both terms of every two-level mean, and the second level's weights; None for a plain chain."""
+    if not found:
+        return None
+    terms = {
+        name: {
+            "surrogate": {"mean": mean.surrogate.mean, "stderr": mean.surrogate.stderr},
+            "correction": {"mean": mean.correction.mean, "stderr": mean.correction.stderr},
+        }
+        for name, mean in found.items()
+    }
+    return {**two_level.facts(production_blocks(simulator.ledger)[number or 0])._asdict(), "terms": terms}
 
 
 def _observable(name: str, found: Estimate, simulator: SimulatorView) -> dict[str, Any]:
@@ -172,9 +261,9 @@ def _weights(view: RunView) -> dict[str, Any]:
 
 
 def _generation(view: RunView, row: Mapping[str, Any]) -> dict[str, Any]:
-    """A published generation with what it was good for: its steps and acceptance in the first simulator."""
-    every = [simulator.ledger for simulator in view.simulators[:1]]
-    driven = [select(rows, rows.generation == row["generation"]) for rows in every]
+    """A published generation with what it was good for: its steps and acceptance in the first simulator, and in each."""
+    each = {one.name: select(one.ledger, one.ledger.generation == row["generation"]) for one in view.simulators}
+    driven = list(each.values())[:1]
     return {
         "generation": row["generation"],
         "batches": len(row.get("batches") or ()),
@@ -183,6 +272,9 @@ def _generation(view: RunView, row: Mapping[str, Any]) -> dict[str, Any]:
         "predicted_acceptance": row.get("predicted_acceptance"),
         "steps": sum(_steps(rows) for rows in driven),
         "acceptance": thermo.acceptance(decided(driven[0])).total if driven else None,
+        "simulators": {
+            name: {"steps": _steps(rows), "acceptance": thermo.acceptance(decided(rows)).total} for name, rows in each.items()
+        },
     }
 
 

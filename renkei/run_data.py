@@ -63,7 +63,7 @@ class RunData:
         return {**plain, **rows.observables, **{f"{name}_s": column for name, column in rows.seconds.items()}}
 
     def production(self, simulator: str = "", block: int | None = None) -> dict[str, Array]:
-        """The rows of one production block, the last one if none is named; the table of `ledger`."""
+        """The rows of one production block, the last one if none is named; the table of `ledger`, all rungs of a ladder."""
         rows = self.simulator(simulator).ledger
         blocks = sorted(ledgers.production_blocks(rows))
         table = self.ledger(simulator)
@@ -75,16 +75,32 @@ class RunData:
         """Step, phase, block and positions (S, W, P, N, 3) A of every state; None while there is none."""
         return trajectory.read(self._store, self.simulator(simulator).role)
 
-    def observable(self, name: str, simulator: str = "", phase: str = "production", stride: int = 1, **options: Any) -> Findings:
+    def observable(
+        self,
+        name: str,
+        simulator: str = "",
+        phase: str = "production",
+        stride: int = 1,
+        temperature_K: float | None = None,
+        all_blocks: bool = False,
+        chain: bool = False,
+        skip: int = 0,
+        **options: Any,
+    ) -> Findings:
         """One observable anew from the stored states, e.g. observable("pair_distribution", largest_A=6.0).curves.
 
         `renkei analyze RUN --list` names them; a number of the ledger goes by its own name.  phase: "production" (the block
-        that the report quotes) or "adapt".  stride: every so many states.  options: keys of the observable's `build`.
+        that the report quotes) or "adapt".  stride: every so many states.  temperature_K: of a rung of a ladder, the lowest one
+        if it is left out.  all_blocks: every full production block, combined.  options: keys of the observable's `build`.
+        Where states have weights, everything is reweighted to first principles. Of a two-level block, the two-level means, each
+        with that of the chain beside it; chain: the latter alone.  skip: steps of the block's start that are left out.
         Returns averages with their series (T, W), and curves, each with errors and the reason why not to quote it.
         """
-        from renkei.observe import observe
+        from renkei.observe import Selection
+        from renkei.observe_levels import observe_quoted
 
-        return observe(self._store, self.simulator(simulator), [name], phase, stride, options)
+        selection = Selection(phase, stride, skip, temperature_K, all_blocks=all_blocks, chain=chain)
+        return observe_quoted(self._store, self.simulator(simulator), [name], selection, options)
 
     def labels(self, simulator: str = "") -> Iterator[Atoms]:
         """Every label as ASE atoms with its energy, forces and stress; its origin in `atoms.info`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -87,6 +88,17 @@ class TrainerView(DaemonView):
     def published(self) -> list[Row]:
         """The journal's row of every published generation."""
         return self.events("published")
+
+    @property
+    def batches(self) -> dict[str, int]:
+        """Batches that the training set has of each simulator."""
+        taken = Counter(row["sender"] for row in self.events("batch"))
+        return dict(sorted((taken - Counter(row["sender"] for row in self.events("retracted"))).items()))
+
+    @property
+    def attendance(self) -> list[Row]:
+        """The journal's rows of simulators that joined, left, died or completed."""
+        return self.events("simulator")
 
 
 @dataclass(frozen=True)

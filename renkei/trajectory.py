@@ -45,6 +45,11 @@ def select(trajectory: Trajectory, mask: Array) -> Trajectory:
     return replace(trajectory, **kept)
 
 
+def of_walkers(trajectory: Trajectory, walkers: Array) -> Trajectory:
+    """The states of some walkers; walkers: (n,) int."""
+    return replace(trajectory, positions=trajectory.positions[:, walkers], cells=trajectory.cells[:, walkers])
+
+
 def read(store: Store, role: str) -> Trajectory | None:
     """All states of one simulator ("sim/NAME") that its ledger has adopted; None while there is none."""
     return _joined(list(segments(store, role)))

@@ -11,9 +11,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from protocol import ownership
+from protocol import mpi, names, ownership
+from protocol.channels import base as channels
 from protocol.duration import duration_s
-from protocol.errors import RenkeiError
+from protocol.errors import Exit, RenkeiError
 from sim_daemon.lead import Orders, lead
 from sim_daemon.rank import follow
 from sim_daemon.world import World, connect
@@ -32,12 +33,13 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Returns the exit code; rank 0's is the job's. A defect skips the orderly end: the world's hook aborts the job."""
+    """Returns the exit code; rank 0's is the job's. A defect skips the orderly end: protocol/mpi.py's hook ends the launch."""
     given = arguments()
     world = World()
     code = 0
     try:
-        world = connect()
+        # a thread of such a channel calls MPI
+        world = connect(f"{names.SIM}/{given.name}@{given.run}", threads=channels.told_to_use_mpi(given.run) or False)
         if world.rank:
             follow(world)
         else:
@@ -47,6 +49,8 @@ def main() -> int:
     except RenkeiError as problem:
         print(f"sim_daemon: {problem}", file=sys.stderr)
         code = problem.exit_code
+    if code not in (Exit.DONE, Exit.INTERRUPTED):
+        mpi.fail(code)
     world.leave()
     return code
 

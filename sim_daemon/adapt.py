@@ -1,7 +1,8 @@
-"""The adapt phase: time step from the integrator's acceptance, trajectory length from the model's, and when to freeze.
+"""The adapt phase: time step from the integrator's acceptance, trajectory length from the trials' jumps, and when to freeze.
 
-Two separate signals (docs/methods.md): the integrator's acceptance controls the step by dual averaging, the acceptance on
-trials controls the length; neither is fed by the other. Nothing here runs in production.
+Two separate signals (docs/methods.md): the integrator's acceptance controls the step by dual averaging, the model's acceptance on
+trials controls the length, by the squared jump that it leaves for the cost, and the retraining; neither is fed by the other.
+Nothing here runs in production.
 """
 
 from __future__ import annotations
@@ -9,21 +10,26 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from kernels.statistics import mean_exponential, untested
+from kernels.sound_chain import untested
+from kernels.statistics import mean_exponential
+from sim_daemon.adapt_length import Lengths
 from sim_daemon.moves.explore import HOLE
 from sim_daemon.samplers.base import Info, Move, Plan
 
+NO_TIMES: Mapping[str, float] = MappingProxyType({})
 STEP_TARGET = {"surrogate": 0.95, "first_principles": 0.75}  # of the integrator's acceptance
 CELL_TARGET = 0.7  # of a jump's own acceptance, its work judged by the potential that drives the trajectory
 STEP_TUNING = 60  # trials of dual averaging; then the step stays
 FIRST_PRINCIPLES_STEPS = 10  # time steps of a move without a surrogate, in adapt
-LENGTH_SHARE = 0.5  # of trajectory_max_fs: the first length, and the least; a short one is accepted by any model
-LENGTH_TRIALS = 12  # trials with one (generation, length) before it may be doubled
-LENGTHEN_ABOVE = 0.6  # acceptance: twice the length mixes up to four times as fast, which outweighs some rejections
+LENGTH_SHARE = 0.5  # of trajectory_max_fs: the first length of every generation; a short one is accepted by any model
+LENGTH_TRIALS = 12  # trials with one (generation, length) before it may grow
+SHORTEN_TRIALS = 30  # before it may shrink, and only that of a generation that promises well
+LENGTH_GAIN = 1.2  # of the expected squared jump for the cost: less is not worth new trials
 PROBE_TRIALS, PROBE_ACCEPTANCE = 8, 0.5  # a generation below this explores until its successor comes
 EXPLORE_FIRST = 20  # moves of every generation before its trials
 EXPLORE_MOVES = 250  # without a successor: then the same generation is tried again
@@ -81,6 +87,12 @@ class Trials:
     log_ratios: list[float] = field(default_factory=list)
     accepted: list[bool] = field(default_factory=list)
     longest_run: int = 0
+    rungs: int = 1  # of a ladder of temperatures, walker by walker in turn
+
+    @property
+    def count(self) -> int:
+        """Trials of each rung."""
+        return len(self.accepted) // self.rungs
 
     @property
     def acceptance(self) -> float:
@@ -88,10 +100,16 @@ class Trials:
         return float(np.mean(self.accepted)) if self.accepted else 0.0
 
     @property
+    def lowest_acceptance(self) -> float:
+        """Share of accepted trials at the rung where it is least."""
+        return min(float(np.mean(self.accepted[rung :: self.rungs] or [False])) for rung in range(self.rungs))
+
+    @property
     def creutz(self) -> tuple[float, float]:
-        """Mean of exp(-beta dH) and its standard error."""
-        told = mean_exponential(np.array(self.log_ratios))
-        return told.mean, told.stderr
+        """Mean of exp(-beta dH) and its standard error, at the rung where it is furthest from 1."""
+        told = [mean_exponential(np.array(self.log_ratios[rung :: self.rungs])) for rung in range(self.rungs)]
+        worst = max(told, key=lambda one: np.nan_to_num(abs(one.mean - 1) / max(3 * one.stderr, 0.1), nan=np.inf))
+        return worst.mean, worst.stderr
 
 
 class Adapter:
@@ -101,6 +119,8 @@ class Adapter:
     successor comes, so that labels come from where the surrogate goes astray and not from where the chain would stick. One that
     promises well while holes were still being found explores on, and is tried anew.
     """
+
+    probe_acceptance, trial_acceptance, stuck_after = PROBE_ACCEPTANCE, TRIAL_ACCEPTANCE, STUCK_AFTER
 
     def __init__(
         self,
@@ -112,21 +132,24 @@ class Adapter:
         walkers: int,
         learns: bool,
         cell: DualAveraging | float = 0.0,
+        rungs: int = 1,
     ) -> None:
         target = STEP_TARGET["surrogate" if learns else "first_principles"]
         self.step = DualAveraging(timestep_fs, largest_timestep_fs, target, timestep_fs / 8)
         self.cell = cell
         self.tune_step, self.learns = tune_step, learns
         self.fixed_length = trajectory_fs
-        self.longest_fs = trajectory_fs or longest_fs
-        self.length_fs = trajectory_fs or LENGTH_SHARE * longest_fs
+        self.length_fs = self.first_fs = trajectory_fs or LENGTH_SHARE * longest_fs
+        self.lengths = Lengths(trajectory_fs or longest_fs)  # what the trials of the generation in hand tell of each
         self.runs = [0] * walkers  # rejections in a row, by walker
-        self.trials = Trials()
+        self.trials = Trials(rungs=rungs)
         self.generations: list[int] = []  # used by surrogate moves
         self.steps = 0  # of this adapt phase
         self.explored = 0  # exploring moves with this generation, or since it failed
         self.calm = 0  # exploring moves since the last hole, of all generations
         self.failed = False  # the generation in hand failed its trials: explore until its successor comes
+        self.labels = 0  # sent to the trainer, and kept by it
+        self.labels_wanted = 0
 
     def timestep_fs(self) -> float:
         """Time step of the next segment, fs."""
@@ -140,7 +163,7 @@ class Adapter:
         """Longest trajectory of the next segment, fs."""
         if generation < 0 and self.learns:
             return FIRST_PRINCIPLES_STEPS * self.timestep_fs()
-        return self.length_fs
+        return self.length_fs if generation == self.trials.generation else max(self.length_fs, self.first_fs)
 
     def knobs(self, generation: int, move: Move) -> dict[str, Any]:
         """What else a plan holds: its further fields by name."""
@@ -148,31 +171,32 @@ class Adapter:
 
     def wants_rescue(self) -> bool:
         """A walker has been rejected many times in a row: move it by first principles and train on the path."""
-        return self.learns and max(self.runs) >= STUCK_AFTER
+        return self.learns and max(self.runs) >= self.stuck_after
 
     def move(self, generation: int) -> Move:
         """Kind of the next step with a generation."""
         if generation < 0 or not self.learns:
             return Move.METROPOLIS
         fresh = generation != self.trials.generation
-        explores = fresh or self.failed or self.explored < EXPLORE_FIRST or (self._promises() and self.calm < CALM_MOVES)
+        poor = self.labels < self.labels_wanted
+        explores = poor or fresh or self.failed or self.explored < EXPLORE_FIRST or (self._promises() and self.calm < CALM_MOVES)
         return Move.EXPLORE if explores else Move.METROPOLIS
 
     def _promises(self) -> bool:
         trials = self.trials
-        return not self.failed and len(trials.accepted) >= PROBE_TRIALS and trials.acceptance >= TRIAL_ACCEPTANCE
+        return not self.failed and trials.count >= PROBE_TRIALS and trials.acceptance >= self.trial_acceptance
 
     def holds(self) -> bool:
         """Whether newer weights must wait: trials that have begun are judged, and finished if they promise well.
 
         The first models wait for nobody.
         """
-        tried = len(self.trials.accepted)
+        tried = self.trials.count
         begun = not self.failed and 0 < tried < PROBE_TRIALS
         return len(self.generations) >= GENERATIONS_WANTED and (begun or (self._promises() and tried < 2 * TRIAL_STEPS))
 
-    def observe(self, plan: Plan, infos: Sequence[Info]) -> None:
-        """Take one step of all walkers."""
+    def observe(self, plan: Plan, infos: Sequence[Info], seconds: Mapping[str, float] = NO_TIMES) -> None:
+        """Take one step of all walkers; seconds: by activity, what it cost."""
         self.steps += 1
         if self.tune_step and (plan.generation >= 0 or not self.learns):
             for info in infos:
@@ -186,16 +210,19 @@ class Adapter:
             return
         if plan.generation != self.trials.generation:
             self._begin_trials(plan)
-            self.explored = 0
+            self.explored, self.length_fs = 0, plan.trajectory_fs
+            self.lengths.forget()
         if plan.move is Move.EXPLORE:
             self._explored(plan, infos)
         else:
             self._tried(plan, infos)
+            self.lengths.observe(infos, seconds)
 
     def _begin_trials(self, plan: Plan) -> None:
         if plan.generation not in self.generations and plan.generation >= 0:
             self.generations.append(plan.generation)
-        self.trials, self.failed = Trials(plan.generation, plan.trajectory_fs), False
+        self.trials = Trials(plan.generation, plan.trajectory_fs, rungs=self.trials.rungs)
+        self.failed = False
         self.runs = [0] * len(self.runs)
 
     def _explored(self, plan: Plan, infos: Sequence[Info]) -> None:
@@ -207,19 +234,24 @@ class Adapter:
                 self._fail()
             elif before < CALM_MOVES <= self.calm:  # the walk was hot: what is frozen has been tried since
                 self._begin_trials(plan)
-        if self.failed and self.explored >= EXPLORE_MOVES:  # no successor came: perhaps none is better, so try again
-            self._begin_trials(plan)
+        if self.failed and self.explored >= EXPLORE_MOVES:  # no successor came: perhaps none is better, so try again,
+            self._begin_trials(plan)  # with a length that such a model can have
+            self.length_fs = self._acceptable_length()
 
     def _tried(self, plan: Plan, infos: Sequence[Info]) -> None:
         if plan.trajectory_fs != self.trials.trajectory_fs:
             self._begin_trials(plan)
+            self.length_fs = plan.trajectory_fs  # a recorded plan is imposed: what is tried is what it says
         for w, info in enumerate(infos):
             self.runs[w] = 0 if info.accepted else self.runs[w] + 1
             self.trials.log_ratios.append(info.log_ratio)
             self.trials.accepted.append(info.accepted)
         self.trials.longest_run = max(self.trials.longest_run, *self.runs)
         if self.learns and plan.generation >= 0 and self._fails():
-            self._fail()
+            if self.fixed_length is None and self.length_fs > self.first_fs:
+                self.length_fs = self.first_fs  # it is the hope for a longer one that has failed
+            else:
+                self._fail()
 
     def _fail(self) -> None:
         self.failed, self.explored = True, 0
@@ -227,42 +259,57 @@ class Adapter:
 
     def _fails(self) -> bool:
         trials = self.trials
-        count = len(trials.accepted)
-        if trials.longest_run >= STUCK_AFTER or (count >= PROBE_TRIALS and trials.acceptance < PROBE_ACCEPTANCE):
+        count = trials.count
+        if trials.longest_run >= self.stuck_after or (count >= PROBE_TRIALS and trials.acceptance < self.probe_acceptance):
             return True
-        if count >= TRIAL_STEPS // 2 and trials.acceptance < TRIAL_ACCEPTANCE - HOPELESS:
+        if count >= TRIAL_STEPS // 2 and trials.acceptance < self.trial_acceptance - HOPELESS:
             return True
-        return count >= 2 * TRIAL_STEPS and not self.converged() and not self._lengthens()
+        return count >= 2 * TRIAL_STEPS and not self.converged() and self._wanted_length() == self.length_fs
 
-    def _lengthens(self) -> bool:
-        return self.learns and self.length_fs < self.longest_fs and self.trials.acceptance > LENGTHEN_ABOVE
+    def _wanted_length(self) -> float:
+        """The length whose expected squared jump for the cost is the greatest, as far as the trials in hand may say."""
+        trials, now = self.trials, self.length_fs
+        if not self.learns or self.fixed_length is not None or self.failed or trials.count < LENGTH_TRIALS:
+            return now
+        wanted = self.lengths.best(now, LENGTH_GAIN, self.trial_acceptance)
+        shortens = trials.count >= SHORTEN_TRIALS and self._promises()
+        return wanted if wanted > now or shortens else now
 
-    def adjust(self) -> None:
-        """Between segments: a length that is accepted easily may be longer."""
-        trials = self.trials
-        if not self.failed and len(trials.accepted) >= LENGTH_TRIALS and self._lengthens():
-            self.length_fs = min(self.longest_fs, 2 * self.length_fs)
+    def _acceptable_length(self) -> float:
+        """Of a generation that failed: the best length at which it would have passed, at most half of the present one."""
+        if self.fixed_length is not None:
+            return self.fixed_length
+        half = max(0.5 * self.length_fs, self.lengths.shortest_fs)
+        return min(half, self.lengths.best(half, 1.0, self.trial_acceptance))
+
+    def adjust(self) -> list[dict[str, Any]]:
+        """Between segments: another length where it is worth it; returns rows for the ledger."""
+        before, self.length_fs = self.length_fs, self._wanted_length()
+        if self.length_fs == before:
+            return []
+        return [{"event": "length", "before_fs": before, "trajectory_fs": self.length_fs, "lengths": self.lengths.rows()}]
 
     def criteria(self) -> dict[str, Any]:
         """The freeze criteria with their numbers; all `met` values true means converged."""
         trials = self.trials
-        enough = len(trials.accepted) >= TRIAL_STEPS
+        enough = trials.count >= TRIAL_STEPS
         dynamics = enough and untested(np.array(trials.log_ratios), np.array(trials.accepted))
         mean, error = trials.creutz if enough and not dynamics else (0.0, 0.0)
         generations = len(self.generations)
-        good = trials.acceptance >= 0.9 and len(trials.accepted) >= 2 * TRIAL_STEPS  # needs no successor, and none came
+        good = trials.acceptance >= 0.9 and trials.count >= 2 * TRIAL_STEPS  # needs no successor, and none came
         met = {
             "trials": enough and trials.trajectory_fs == self.trajectory_fs(trials.generation),
-            "acceptance": trials.acceptance >= TRIAL_ACCEPTANCE,
-            "length": not self._lengthens(),
+            "acceptance": trials.acceptance >= self.trial_acceptance and trials.lowest_acceptance >= self.probe_acceptance,
+            "length": self._wanted_length() == self.length_fs,
             "exp_minus_beta_dH": dynamics or abs(mean - 1) <= max(3 * error, 0.1),
-            "rejection_run": trials.longest_run < STUCK_AFTER,
+            "rejection_run": trials.longest_run < self.stuck_after,
+            "labels": not self.learns or self.labels >= self.labels_wanted,
             "holes": not self.learns or self.calm >= CALM_MOVES,
             "generations": not self.learns or generations >= GENERATIONS_WANTED or good,
         }
-        numbers = {"trials": len(trials.accepted), "acceptance": trials.acceptance, "longest_rejection_run": trials.longest_run}
+        numbers = {"trials": trials.count, "acceptance": trials.acceptance, "longest_rejection_run": trials.longest_run}
         found = {"exp_minus_beta_dH": mean, "generations": generations, "moves_without_hole": self.calm}
-        return {"met": met, **numbers, **found}
+        return {"met": met, **numbers, **found, "lengths": self.lengths.rows()}
 
     def converged(self) -> bool:
         """Freeze only a pair (generation, length) that has itself been tried."""
@@ -274,7 +321,7 @@ class Adapter:
         self._shorten()
 
     def _shorten(self) -> None:
-        self.length_fs = self.fixed_length or max(self.length_fs / 2, LENGTH_SHARE * self.longest_fs)
+        self.length_fs = max(self.length_fs / 2, min(self.length_fs, self.first_fs))
 
     def dump(self) -> dict[str, Any]:
         """Plain data for the checkpoint."""
@@ -282,6 +329,7 @@ class Adapter:
             "step": asdict(self.step),
             "cell": asdict(self.cell) if isinstance(self.cell, DualAveraging) else None,
             "length_fs": self.length_fs,
+            "lengths": asdict(self.lengths),
             "runs": self.runs,
             "trials": asdict(self.trials),
             "generations": self.generations,
@@ -289,6 +337,7 @@ class Adapter:
             "explored": self.explored,
             "calm": self.calm,
             "failed": self.failed,
+            "labels": self.labels,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -298,6 +347,9 @@ class Adapter:
             self.cell = DualAveraging(**state["cell"])
         trials = state["trials"]
         self.trials = Trials(**{**trials, "log_ratios": list(trials["log_ratios"]), "accepted": list(trials["accepted"])})
+        if "lengths" in state:
+            self.lengths = Lengths(**state["lengths"])
         self.length_fs, self.steps = state["length_fs"], state["steps"]
         self.explored, self.calm, self.failed = state["explored"], state["calm"], state["failed"]
+        self.labels = state.get("labels", 0)
         self.runs, self.generations = list(state["runs"]), list(state["generations"])

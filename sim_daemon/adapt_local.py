@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sim_daemon.adapt import CALM_MOVES, GENERATIONS_WANTED, LENGTH_TRIALS, PROBE_TRIALS, TRIAL_STEPS, Adapter, Trials
+from sim_daemon.adapt import CALM_MOVES, GENERATIONS_WANTED, LENGTH_TRIALS, NO_TIMES, PROBE_TRIALS, TRIAL_STEPS, Adapter, Trials
 from sim_daemon.samplers.base import Info, Move, Plan
 
 ACCEPTED, LOWEST, HIGHEST = 0.4, 0.3, 0.5  # of the moves that have a width, by the surrogate
@@ -98,13 +98,13 @@ class LocalAdapter(Adapter):
     def _promises(self) -> bool:
         return not self.failed and len(self.trials.accepted) >= PROBE_TRIALS and self.acceptance >= CHAIN_LOWEST
 
-    def observe(self, plan: Plan, infos: Sequence[Info]) -> None:
+    def observe(self, plan: Plan, infos: Sequence[Info], seconds: Mapping[str, float] = NO_TIMES) -> None:
         """Take one step of all walkers."""
         if plan.move is Move.METROPOLIS:
             for info in infos:
                 for name, width in self.widths.items():
                     width.observe(info.counts.get(name, 0), info.counts.get(f"{name}_accepted", 0))
-        super().observe(plan, infos)
+        super().observe(plan, infos, seconds)
 
     def _tried(self, plan: Plan, infos: Sequence[Info]) -> None:
         if (plan.chain_moves, plan.widths) != tuple(self.knobs(plan.generation, plan.move).values()):
@@ -130,8 +130,8 @@ class LocalAdapter(Adapter):
     def _least(self) -> int:
         return self.fixed_moves or FEWEST_MOVES
 
-    def adjust(self) -> None:
-        """Between segments: widths that are wrong, and a length whose chains are accepted too often or too seldom."""
+    def adjust(self) -> list[dict[str, Any]]:
+        """Between segments: widths that are wrong, and a length whose chains are accepted too often or too seldom; no rows."""
         changed = [width.adjust() for width in self.widths.values()]
         mean, error = self._probability()
         count = len(self.trials.accepted)
@@ -144,6 +144,7 @@ class LocalAdapter(Adapter):
         if any(changed) or moves != self.chain_moves:
             self.chain_moves = moves
             self._anew()
+        return []
 
     def _anew(self) -> None:
         """Trials of the same generation with other widths or another length."""

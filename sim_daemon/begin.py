@@ -27,10 +27,10 @@ def begin(daemon: Daemon, target: Target, world: World) -> None:
         _start(daemon, target, world)
         return
     daemon.adopt(adopted.checkpoint)
-    daemon.chain = restore(adopted.checkpoint["chain"])
+    daemon.chain = restore(adopted.checkpoint["chain"], daemon.science.phases.production.two_level)
     world.tell("guard", daemon.guard_energy_eV)
     if adopted.tail:  # steps after the checkpoint are repeated as they were: same numbers, same generations
-        daemon.recorded.append(Recorded(adopted.tail, adopted.checkpoint["plan"]))
+        daemon.phases.recorded.append(Recorded(adopted.tail, adopted.checkpoint["plan"]))
     daemon.log.info("resuming after step %d", daemon.chain.step)
 
 

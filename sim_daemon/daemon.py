@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,14 +19,18 @@ from protocol.settings import Science
 from protocol.shutdown import Shutdown
 from sim_daemon import labels, schedule, trajectory_file
 from sim_daemon.adapt import Adapter
-from sim_daemon.chain import Block, Chain
+from sim_daemon.chain import Chain
+from sim_daemon.ledger_row import ledger_row, progress
 from sim_daemon.models import Models
+from sim_daemon.phases import Decision, Phases
 from sim_daemon.samplers.base import Info, Move, Plan, Sampler
 from sim_daemon.system import System
+from sim_daemon.trainer_job import TrainerJob
 from sim_daemon.trajectory_file import Frame
 from sim_daemon.world import Abandoned
 
 LOOK_S = 2.0  # in adapt, between two looks at the channel: a better model should not wait for a long segment
+MORE_LABELS_S = 5.0  # after a publication: a trainer that waits for labels now needs more of them
 RECENT = 50  # steps in the running acceptance that `status` shows
 
 
@@ -45,14 +49,17 @@ class Daemon:
         clock: ActivityClock,
         shutdown: Shutdown,
         log: logging.Logger,
+        trainer: TrainerJob,
     ) -> None:
         self.name, self.science, self.system = name, science, system
         self.sampler, self.adapter, self.models = sampler, adapter, models
         self.epoch, self.clock, self.shutdown, self.log = epoch, clock, shutdown, log
+        self.trainer = trainer
         self.chain: Chain | None = None
-        self.recorded: list[schedule.Recorded] = []
+        self.phases = Phases(science, adapter, models, epoch.fresh_controls)
         self.step_limit: int | None = None
         self.guard_energy_eV = 0.0
+        self.batch_facts: dict[str, Any] = {}  # what the triggers of all batches say beside phase and generation
         self.costs = {"engine_calls": 0, "engine_failures": 0, "labels": 0}
         self._batches = epoch.adopted.batch
         self._segments = 0
@@ -61,7 +68,9 @@ class Daemon:
         self._frames: list[Frame] = []
         self._rings = 0
         self._recent: list[bool] = []
-        self._looked = 0.0
+        self._looked = self._published = 0.0
+        self._awaited = ""
+        self._step_s: list[float] = []  # of the last steps of this start; its first one, which compiles, is left out
         clock.lap()  # what start-up took belongs to no step
 
     # --- the loop -------------------------------------------------------------------------------
@@ -74,8 +83,9 @@ class Daemon:
             reason = self._stop_reason()
             if reason:
                 return self._finish(reason)
-            if self.shutdown.paused():
-                self._pause()
+            if self.shutdown.paused() or self._awaits_model():
+                self._pause("" if self.shutdown.paused() else "its first model")
+                self._look()
                 continue
             self._segment()
             self._close_segment()
@@ -92,6 +102,8 @@ class Daemon:
             return "production is complete"
         if self.step_limit is not None and self.chain.step >= self.step_limit:
             return "--steps reached"
+        if self.shutdown.too_late_for(max(self._step_s[1:], default=0.0)):
+            return "time is up: the next step would not be done"
         return self.shutdown.reason()
 
     def _segment(self) -> None:
@@ -107,141 +119,50 @@ class Daemon:
             except Abandoned:
                 self.log.info("step %d is abandoned and will be repeated", self.chain.step + 1)
                 return
-            if self._stop_reason() or self.shutdown.paused() or time.monotonic() > deadline:
+            if self._stop_reason() or self.shutdown.paused() or self._awaits_model() or time.monotonic() > deadline:
                 return
             if self.chain.phase is Phase.ADAPT and time.monotonic() > self._looked + LOOK_S:
                 self._look()
+
+    def _awaits_model(self) -> bool:
+        """Whether the next step needs the first model; a trainer that still waits for labels gets more of them instead."""
+        assert self.chain is not None
+        return self.phases.awaits_model(self.chain) and not self._trainer_asks()
+
+    def _trainer_asks(self) -> bool:
+        """Whether it waits for labels although it has got all of them a while ago."""
+        return not self._pairs and time.monotonic() > self._published + MORE_LABELS_S and self.trainer.waits()
 
     def _one_step(self) -> None:
         chain = self.chain
         assert chain is not None
         number = chain.step + 1
-        plan = self._next_plan(number)
+        plan, decisions = self.phases.plan(chain)
+        self._tell(decisions)
         if plan != self._plan:
             self._event(schedule.entry(number, plan))
             self._plan = plan
         surrogate = self.models.surrogate(plan.digest)
+        began = time.monotonic()
         chain.state, infos = self.sampler.step(chain.state, surrogate, plan, step_rng(self.science.seed, self.name, number))
         chain.step = number
-        self._record(number, plan, infos)
-        if plan.phase is Phase.ADAPT:
-            self.adapter.observe(plan, infos)
-        elif chain.block is not None:
-            chain.block.observe(infos)
-            if chain.block.steps >= chain.block.length:
-                self._end_block(chain.block)
-
-    # --- the schedule ---------------------------------------------------------------------------
-
-    def _next_plan(self, step: int) -> Plan:
-        """Recorded where a record covers the step, frozen in production, the adapter's otherwise."""
-        chain = self.chain
-        assert chain is not None
-        for record in self.recorded:
-            imposed = record.plan(step)
-            if imposed:
-                self._follow(imposed)
-                return imposed
-        if chain.phase is Phase.ADAPT:
-            self._maybe_freeze(step)
-        if chain.phase is Phase.PRODUCTION:
-            assert chain.frozen is not None
-            return chain.frozen
-        generation, digest = self._surrogate_in_adapt()
-        step_fs, length_fs = self.adapter.timestep_fs(), self.adapter.trajectory_fs(generation)
-        move = self.adapter.move(generation)
-        knobs = self.adapter.knobs(generation, move)
-        return Plan(Phase.ADAPT, chain.blocks_done, generation, digest, step_fs, length_fs, move, **knobs)
-
-    def _surrogate_in_adapt(self) -> tuple[int, str]:
-        """Generation and digest of the next adapt step: the newest, unless trials in hand must end first."""
-        adapter, newest = self.adapter, self._newest()
-        if adapter.wants_rescue():
-            return -1, ""
-        if newest[0] >= 0 and adapter.holds():
-            return adapter.trials.generation, self.models.digest(adapter.trials.generation)
-        return newest
-
-    def _newest(self) -> tuple[int, str]:
-        """Generation and digest of the newest weights; first principles alone where there are none, or none are used."""
-        newest = self.models.newest
-        if newest is None or not self.adapter.learns:
-            return -1, ""
-        return newest.card.generation, newest.packet.digest
-
-    def _follow(self, plan: Plan) -> None:
-        """Keep the phase in step with an imposed schedule."""
-        chain = self.chain
-        assert chain is not None
-        if plan.phase is Phase.PRODUCTION and chain.block is None:
-            self._open_block(plan)
-        elif plan.phase is Phase.ADAPT:
-            chain.phase, chain.frozen = Phase.ADAPT, None
-
-    def _maybe_freeze(self, step: int) -> None:
-        reason = self._freeze_reason()
-        if not reason:
-            return
-        trials = self.adapter.trials
-        generation, digest = self._newest()
-        tried = self.adapter.converged()
-        step_fs, length_fs = self.adapter.timestep_fs(), self.adapter.trajectory_fs(generation)
-        knobs = self.adapter.knobs(generation, Move.METROPOLIS)
-        plan = Plan(Phase.PRODUCTION, 0, generation, digest, step_fs, length_fs, **knobs)
-        if tried:  # what was tried is frozen, even if newer weights lie in the folder
-            plan = dataclasses.replace(
-                plan,
-                generation=trials.generation,
-                digest=self.models.digest(trials.generation),
-                trajectory_fs=trials.trajectory_fs,
-            )
-        self._open_block(plan)
-        self._event({"event": "freeze", "step": step, "reason": reason, "criteria": self.adapter.criteria()})
-        length = (
-            f"chains up to {plan.chain_moves} moves" if plan.chain_moves else f"trajectories up to {plan.trajectory_fs:.0f} fs"
-        )
-        self.log.info("production starts at step %d (%s): generation %d, %s", step, reason, plan.generation, length)
-
-    def _freeze_reason(self) -> str:
-        if "FREEZE" in self.epoch.fresh_controls():
-            return "FREEZE was asked for"
-        if self.adapter.converged():
-            return "converged"
-        if self.adapter.steps >= self.science.phases.adapt.max_steps:
-            return "adapt reached max_steps without convergence"
-        return ""
-
-    def _open_block(self, plan: Plan) -> None:
-        chain = self.chain
-        assert chain is not None
-        number = chain.blocks_done + 1
-        chain.phase = Phase.PRODUCTION
-        chain.frozen = dataclasses.replace(plan, block=number)
-        chain.block = Block(number, self.science.phases.production.steps)
-        if chain.block.length == 0:
-            chain.finished = True
-
-    def _end_block(self, block: Block) -> None:
-        chain = self.chain
-        assert chain is not None
-        chain.blocks_done, chain.block = block.number, None
-        self._event({"event": "block_end", "block": block.number, **block.summary()})
-        sticky = block.sticky()
-        if not sticky or block.number >= self.science.phases.production.max_blocks:
-            chain.finished = True
-            return
-        chain.phase, chain.frozen = Phase.ADAPT, None
-        self.adapter.restart()
-        self._event({"event": "thaw", "block": block.number, "reason": sticky})
-        self.log.warning("block %d is not to be quoted (%s): back to adapt", block.number, sticky)
+        self._step_s = [*self._step_s[-8:], time.monotonic() - began]
+        seconds = self._record(number, plan, infos)
+        self._tell(self.phases.observe(chain, plan, infos, seconds))
 
     # --- what is written ------------------------------------------------------------------------
+
+    def _tell(self, decisions: Iterable[Decision]) -> None:
+        for decision in decisions:
+            self._event(decision.row)
+            if decision.said:
+                self.log.log(logging.WARNING if decision.warns else logging.INFO, "%s", decision.said)
 
     def _event(self, row: Mapping[str, Any]) -> None:
         with self.clock.doing("io"):
             self.epoch.journal.append(dict(row), durable=True)
 
-    def _record(self, step: int, plan: Plan, infos: tuple[Info, ...]) -> None:
+    def _record(self, step: int, plan: Plan, infos: tuple[Info, ...]) -> dict[str, float]:
         chain = self.chain
         assert chain is not None
         self._pairs += labels.of_step(self.name, step, plan, infos, self._rings)
@@ -253,42 +174,33 @@ class Daemon:
         seconds = {name: round(spent, 6) for name, spent in self.clock.lap().items()}
         with self.clock.doing("io"):
             for walker, info in enumerate(infos):
-                self.epoch.journal.append(_row(step, walker, plan, info, seconds if walker == 0 else {}), durable=False)
+                self.epoch.journal.append(ledger_row(step, walker, plan, info, seconds if walker == 0 else {}), durable=False)
         self.costs["engine_calls"] += sum(info.engine_calls for info in infos)
         self.costs["engine_failures"] += sum(info.engine_failures for info in infos)
         if plan.move is Move.METROPOLIS:
             self._recent = (self._recent + [info.accepted for info in infos])[-RECENT * len(infos) :]
         self._show(plan)
+        return seconds
 
     def _show(self, plan: Plan) -> None:
         chain = self.chain
         assert chain is not None
-        block = chain.block
-        self.epoch.heartbeat.update(
-            phase=str(plan.phase),
-            step=chain.step,
-            block=plan.block,
-            block_step=block.steps if block else 0,
-            steps_planned=self.science.phases.production.steps,
-            generation=plan.generation,
-            acceptance_recent=round(float(np.mean(self._recent)), 3) if self._recent else None,
-            timestep_fs=plan.timestep_fs or None,
-            trajectory_fs=plan.trajectory_fs or None,
-            chain_moves=plan.chain_moves or None,
-            engine_calls=self.costs["engine_calls"],
-            labels=self.costs["labels"],
-            activities=self.clock.totals(),
-        )
+        planned = self.science.phases.production.steps
+        accepted = round(float(np.mean(self._recent)), 3) if self._recent else None
+        where = progress(plan, chain.block, planned) | self.costs | {"step": chain.step, "acceptance_recent": accepted}
+        self.epoch.heartbeat.update(**where, activities=self.clock.totals())
 
     def publish(self, pairs: list[tuple[Label, Origin]], phase: Phase, generation: int) -> None:
         """Send labels to the trainer."""
         if not pairs:
             return
         with self.clock.doing("io"):
-            self._batches += 1
-            self.epoch.publish_batch(self._batches, labels.batch(pairs), {"phase": str(phase), "generation": generation})
+            self._batches, self._published = self._batches + 1, time.monotonic()
+            facts = {"phase": str(phase), "generation": generation, **self.batch_facts}
+            self.epoch.publish_batch(self._batches, labels.batch(pairs), facts)
             self.epoch.journal.append({"event": "batch", "number": self._batches, "labels": len(pairs)}, durable=False)
         self.costs["labels"] += len(pairs)
+        self.adapter.labels += labels.kept(pairs, self.science.coupling.beads_per_ring)
         self.epoch.heartbeat.update(labels=self.costs["labels"])
 
     def _close_segment(self) -> None:
@@ -302,7 +214,10 @@ class Daemon:
                 self.epoch.publish_trajectory(chain.step, trajectory_file.dump(self._frames, self.system.structure))
         self._pairs, self._frames, self._rings = [], [], 0
         if chain.phase is Phase.ADAPT:
-            self.adapter.adjust()
+            for row in self.adapter.adjust():
+                self._event({**row, "step": chain.step})
+            if self.adapter.learns:
+                self.trainer.call_back()
         self.checkpoint()
         self._look()
 
@@ -333,7 +248,13 @@ class Daemon:
             for row in self.models.look():
                 self.epoch.journal.append(row, durable=True)
 
-    def _pause(self) -> None:
+    def _pause(self, awaits: str = "") -> None:
+        """Half a second of waiting, for a person or for something from the trainer."""
+        if awaits and self._awaited != awaits:
+            self.log.info("waits for %s; the trainer is %s", awaits, self.trainer.state())
+        self._awaited = awaits
+        if awaits:
+            self.trainer.call_back()
         self.epoch.heartbeat.update(state="paused")
         with self.clock.doing("waiting"):
             time.sleep(0.5)
@@ -343,41 +264,8 @@ class Daemon:
         self._event({"event": "end", "reason": reason, "activities": self.clock.totals()})
         self.checkpoint()
         assert self.chain is not None
+        self.epoch.heartbeat.update(complete=self.chain.finished)
         self.log.info(
             "%s at step %d%s", reason, self.chain.step, "" if self.chain.finished else "; run the same command to go on"
         )
         return reason
-
-
-def _row(step: int, walker: int, plan: Plan, info: Info, seconds: Mapping[str, float]) -> dict[str, Any]:
-    """One row of the ledger."""
-    cell = {} if info.log_ratio_cell is None else {"log_ratio_cell": _finite(info.log_ratio_cell)}
-    return {
-        "event": "step",
-        "step": step,
-        "walker": walker,
-        "phase": str(plan.phase),
-        "block": plan.block,
-        "generation": plan.generation,
-        "digest": plan.digest,
-        "move": str(plan.move),
-        "timestep_fs": plan.timestep_fs,
-        "md_steps": info.md_steps,
-        "length_fs": info.length_fs,
-        "accepted": info.accepted,
-        "outcome": info.outcome,
-        "log_ratio": _finite(info.log_ratio),
-        "log_ratio_integrator": _finite(info.log_ratio_integrator),
-        "log_ratio_model": _finite(info.log_ratio_model),
-        **cell,
-        "engine_calls": info.engine_calls,
-        "engine_failures": info.engine_failures,
-        "observables": dict(info.observables),
-        **({"counts": dict(info.counts)} if info.counts else {}),
-        "seconds": dict(seconds),
-        "unix": round(time.time(), 3),
-    }
-
-
-def _finite(x: float) -> float | None:
-    return float(x) if np.isfinite(x) else None

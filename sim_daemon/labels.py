@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from ase import Atoms
@@ -36,6 +37,11 @@ def of_startup(simulator: str, values: TargetValues, first: int) -> Iterator[tup
 def rings(infos: Sequence[Info]) -> int:
     """Number of labelled rings of one step."""
     return sum(len(info.points) for info in infos)
+
+
+def kept(pairs: Sequence[tuple[Label, Origin]], beads_per_ring: int) -> int:
+    """How many of these the trainer keeps: at most so many of each ring."""
+    return sum(min(count, beads_per_ring) for count in Counter(origin.ring for _, origin in pairs).values())
 
 
 def batch(pairs: Sequence[tuple[Label, Origin]]) -> Batch:

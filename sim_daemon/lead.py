@@ -7,13 +7,14 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from kernels import native
-from protocol import names, settings
+from protocol import names, settings, walltime
 from protocol.activity import ActivityClock
 from protocol.channels import base as channels
 from protocol.epoch import Epoch
@@ -21,6 +22,7 @@ from protocol.log import open_log
 from protocol.settings import Config
 from protocol.shutdown import Shutdown
 from protocol.store import Store
+from sim_daemon import company
 from sim_daemon.assemble import load_config, make_adapter, make_ring
 from sim_daemon.begin import begin
 from sim_daemon.daemon import Daemon
@@ -30,9 +32,10 @@ from sim_daemon.samplers import base as samplers
 from sim_daemon.schedule import replayed
 from sim_daemon.system import System, read_system
 from sim_daemon.target import Target
+from sim_daemon.trainer_job import TrainerJob
 from sim_daemon.world import World
 
-ACTIVITIES = ("engine", "surrogate", "io", "waiting", "imbalance")
+ACTIVITIES = ("engine", "surrogate", "io", "waiting", "imbalance", "surrogate_imbalance")
 PATIENCE_S = 0.5  # between two looks at the control folder while a step runs
 
 
@@ -57,22 +60,31 @@ def lead(world: World, orders: Orders) -> int:
     store = Store(orders.run)
     role = names.simulator_role(name)
     settings.refuse_changes(store.understood(role), config, role)
+    elements = company.join(orders.run, store, name, config, system)
     epoch = store.claim(role, takeover=orders.takeover)
-    state = "gone"
+    state, models = "gone", None
     try:
         log = open_log(epoch.folder / "sim.log", "sim_daemon", verbose=True)
-        shutdown = Shutdown(orders.limit_s, epoch.fresh_controls)
+        deadline, source = walltime.deadline_s(orders.limit_s)
+        shutdown = Shutdown(deadline, epoch.fresh_controls)
+        if deadline is not None:
+            log.info("this start ends within %.0f s (%s)", deadline, source)
         epoch.write_text(names.RESOLVED, settings.resolved(config))
         rank = _start_ranks(world, config, system, epoch, clock, orders.run, name)
-        _sign_in(store, epoch, world, rank, log, name)
-        target = Target(
-            system, lambda structures: world.share("label", structures, stride=config.machine.simulator.ranks_per_engine)
-        )
+        company.check_engine(store, name, rank.fingerprint)
+        _sign_in(store, epoch, world, rank, log, name, system, elements)
+        stride = config.machine.simulator.ranks_per_engine
+        cheap = None
+        if config.science.cheap_engine is not None:
+            cheap = Target(system, lambda structures: world.share("label_cheap", structures, stride=stride))
+        target = Target(system, lambda structures: world.share("label", structures, stride=stride), cheap)
         daemon = _build(world, config, target, store, epoch, clock, shutdown, log, rank, name)
+        models = daemon.models
         if orders.replay:
             other = Store(orders.replay)
-            daemon.recorded.append(replayed(other.ledger(epoch.role), str(orders.replay)))
+            daemon.phases.recorded.append(replayed(other.ledger(epoch.role), str(orders.replay)))
             daemon.models.sources.append(lambda digest: other.find("train", digest))
+        daemon.batch_facts = {"elements": elements}
         begin(daemon, target, world)
         if orders.steps is not None and daemon.chain is not None:
             daemon.step_limit = daemon.chain.step + orders.steps
@@ -82,6 +94,8 @@ def lead(world: World, orders: Orders) -> int:
         return shutdown.exit_code
     finally:
         epoch.close(state)
+        if models is not None:
+            models.close()  # after the last heartbeat, which a channel may have to carry
 
 
 def first_simulator(run: Path) -> str:
@@ -93,23 +107,38 @@ def _start_ranks(world: World, config: Config, system: System, epoch: Epoch, clo
     scratch = epoch.folder / "fp"
     rank = Rank(config, system, scratch, 0, clock.doing)
     world.handlers = {"set_up": lambda *_: None, **rank.handlers}
-    world.waiting = lambda: clock.doing("imbalance")
+    world.waiting = waits_booked(clock)
     with clock.doing("engine"):
         world.tell("set_up", run, name, scratch)
         world.tell("start_engine", native.backend())
     return rank
 
 
-def _sign_in(store: Store, epoch: Epoch, world: World, rank: Rank, log: logging.Logger, name: str) -> None:
-    """The ledger's first row: what the bits of this epoch depend on beside run.yaml and the schedule, and what of it is new."""
+def waits_booked(clock: ActivityClock) -> Callable[[str], AbstractContextManager[None]]:
+    """By handler, what books rank 0's wait for other ranks: for their labels apart from that for their part of the surrogate.
+
+    A step has as many waits for the surrogate as it has time steps, so they are part of what a longer trajectory costs.
+    """
+    return lambda handler: clock.doing("surrogate_imbalance" if handler == "evaluate" else "imbalance")
+
+
+def _sign_in(
+    store: Store, epoch: Epoch, world: World, rank: Rank, log: logging.Logger, name: str, system: System, elements: list[int]
+) -> None:
+    """The ledger's first row: what the bits of this epoch depend on beside run.yaml and the schedule, and what of it is new.
+
+    elements: atomic numbers that the run learns.
+    """
     versions = {
         "python": platform.python_version(),
         "numpy": np.__version__,
         "machine": platform.machine(),
         "kernels": native.backend(),
         "engine": rank.fingerprint,
+        **({"cheap_engine": rank.cheap_fingerprint} if rank.cheap_fingerprint else {}),
     }
     row = {"event": "start", "epoch": epoch.number, "ranks": world.size, "host": platform.node(), "pid": os.getpid()}
+    row |= {"job": walltime.job(), "system": {"elements": elements, "charge": system.charge, "multiplicity": system.multiplicity}}
     before = (store.started(epoch.role) or {}).get("versions", versions)
     changed = sorted(key for key in versions if before.get(key) != versions[key])
     epoch.journal.append({**row, "versions": versions, "changed": changed, "unix": time.time()}, durable=True)
@@ -138,7 +167,9 @@ def _build(
     models.sources.append(lambda digest: store.find("train", digest))
     models.refuse = lambda packet, reason: epoch.quarantine(reason.encode(), f"weights-{packet.number:06d}.txt", reason)
     sampler = samplers.load(science.sampler.name).build(science.sampler, make_ring(science.sampler, system), target)
-    return Daemon(name, science, system, sampler, make_adapter(science.sampler, system), models, epoch, clock, shutdown, log)
+    adapter, here = make_adapter(science.sampler, system), not channels.has_two_folders(machine.channel.name)
+    adapter.labels_wanted = science.phases.adapt.labels
+    return Daemon(name, science, system, sampler, adapter, models, epoch, clock, shutdown, log, TrainerJob(store, log, here))
 
 
 def _patient(ask: Callable[[], bool]) -> Callable[[], bool]:

@@ -86,8 +86,15 @@ class Models:
         card = weights.verify(packet.path, packet.digest)
         check_card(card, self._system, self._fingerprint, str(packet.path))
         check_canary(card, potentials.load(card.format, packet.path, card.generation), str(packet.path))
-        self._known[packet.digest] = self.newest = Known(packet, card)
+        known = self._known[packet.digest] = Known(packet, card)
+        # one whose bytes were late may come after its successor
+        if self.newest is None or packet.place > self.newest.packet.place:
+            self.newest = known
         self._log.info("generation %d has arrived and reproduces its canary", card.generation)
+
+    def close(self) -> None:
+        """Close the channel."""
+        self._channel.close()
 
     def digest(self, generation: int) -> str:
         """Digest of a generation that this run knows; "" for -1."""

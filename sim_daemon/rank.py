@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -20,9 +21,10 @@ from kernels.potentials.restrained import Restrained
 from protocol.errors import EnvironmentFailed
 from protocol.records import Structure
 from protocol.settings import Config
+from protocol.shutdown import SIGNALS
 from sim_daemon.assemble import load_config
 from sim_daemon.engines import base as engines
-from sim_daemon.engines.base import Engine, EngineContext
+from sim_daemon.engines.base import Engine, EngineContext, EngineSettings
 from sim_daemon.labelling import Guard, Labelled, label_with_care
 from sim_daemon.system import System, read_system
 from sim_daemon.world import World
@@ -38,6 +40,7 @@ class Rank:
         self._config, self._system, self._doing = config, system, doing
         self._scratch = scratch / f"rank-{rank:04d}"
         self._engine: Engine | None = None
+        self._cheap: Engine | None = None
         self._guard: Guard | None = None
         self._surrogates: dict[str, Potential] = {}
 
@@ -48,12 +51,13 @@ class Rank:
             "start_engine": self.start_engine,
             "guard": self.guard,
             "label": self.label,
+            "label_cheap": self.label_cheap,
             "load": self.load,
             "evaluate": self.evaluate,
         }
 
     def start_engine(self, kernels: str) -> None:
-        """Build this rank's engine. Raises EngineFailed or BadSetting.
+        """Build this rank's engine, and the cheap one where there is one. Raises EngineFailed or BadSetting.
 
         kernels: what rank 0 evaluates surrogates with; the bits of a chain depend on it, so another one is EnvironmentFailed.
         """
@@ -63,17 +67,27 @@ class Rank:
                 platform.node(),
                 "start on processors of one kind, or set RENKEI_KERNELS to what all of them have",
             )
-        settings = self._config.science.engine
-        context = EngineContext(
-            self._system.charge, self._system.multiplicity, self._scratch, self._config.machine.simulator.ranks_per_engine
-        )
-        self._engine = engines.load(settings.name).build(settings, context)
+        science = self._config.science
+        self._engine = self._build(science.engine, self._scratch)
+        if science.cheap_engine is not None:
+            self._cheap = self._build(science.cheap_engine, self._scratch / "cheap")
+
+    def _build(self, settings: EngineSettings, scratch: Path) -> Engine:
+        ranks = self._config.machine.simulator.ranks_per_engine
+        context = EngineContext(self._system.charge, self._system.multiplicity, scratch, ranks)
+        engine: Engine = engines.load(settings.name).build(settings, context)
+        return engine
 
     @property
     def fingerprint(self) -> str:
         """The engine's fingerprint; the engine must have been started."""
         assert self._engine is not None
         return self._engine.fingerprint
+
+    @property
+    def cheap_fingerprint(self) -> str | None:
+        """That of the cheap engine; None without one."""
+        return None if self._cheap is None else self._cheap.fingerprint
 
     def guard(self, reference_energy_eV: float | None) -> None:
         """Freeze the guard on the size of labels; None: no reference yet."""
@@ -87,6 +101,14 @@ class Rank:
         attempts = self._config.science.engine.attempts
         with self._doing("engine"):
             return [label_with_care(self._engine, s, attempts, self._guard) for s in structures]
+
+    def label_cheap(self, structures: Sequence[Structure]) -> list[Labelled]:
+        """Labels of the cheap engine. Its energies have a zero of their own, so only the forces are guarded."""
+        assert self._cheap is not None
+        settings = self._config.science.cheap_engine
+        guard = Guard(None, settings.max_energy_eV_per_atom, settings.max_force_eV_per_A)
+        with self._doing("engine"):
+            return [label_with_care(self._cheap, s, settings.attempts, guard) for s in structures]
 
     def load(self, digest: str, format: str, folder: Path, generation: int) -> None:
         """Hold the surrogate of one artefact under its digest; the one before it is let go."""
@@ -111,6 +133,10 @@ def follow(world: World) -> None:
         rank = Rank(config, read_system(config), scratch, world.rank, lambda activity: nullcontext())
         world.handlers = {**world.handlers, **rank.handlers}
 
+    for (
+        number
+    ) in SIGNALS:  # they reach all ranks; rank 0 decides. A function, not SIG_IGN, which an engine's process would inherit
+        signal.signal(number, lambda *_: None)
     world.handlers = {"set_up": set_up}
     world.serve()
 

@@ -24,6 +24,7 @@ class Recorded:
         entries = [*([] if before is None else [before]), *(r for r in rows if r["event"] == "segment")]
         self._entries = sorted(entries, key=lambda r: r["first_step"])
         self.last_step: int = max((r["step"] for r in rows if r["event"] == "step"), default=0)
+        self.allocations = {r["block"]: r for r in rows if r["event"] == "allocation"}  # of two-level blocks
 
     def plan(self, step: int) -> Plan | None:
         """The plan of a step that the record holds, else None."""
@@ -33,6 +34,11 @@ class Recorded:
         if not before:
             return None
         return plan_of(before[-1])
+
+
+def imposed(recorded: Sequence[Recorded], step: int) -> Plan | None:
+    """The plan that recorded schedules impose on a step, the first one that holds it; None: the step is free."""
+    return next((plan for record in recorded if (plan := record.plan(step)) is not None), None)
 
 
 def plan_of(row: Mapping[str, Any]) -> Plan:

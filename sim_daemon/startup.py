@@ -58,7 +58,10 @@ def relax(target: Target, positions: Array, publish: Callable[[TargetValues], No
 
 
 def hessian(target: Target, minimum: Array) -> tuple[Array, TargetValues]:
-    """Second derivatives (3N, 3N) eV/A^2 by central differences of forces: 6N labels."""
+    """Second derivatives (3N, 3N) eV/A^2 at a minimum (N, 3) A, by central differences of forces: 6N labels, which come with it.
+
+    Raises EngineFailed where the engine refuses one of these structures.
+    """
     size = minimum.size
     shifts = np.repeat(np.eye(size), 2, axis=0) * np.tile([HESSIAN_STEP_A, -HESSIAN_STEP_A], size)[:, None]
     values = target(minimum + shifts.reshape(-1, *minimum.shape))
@@ -130,7 +133,7 @@ def prepare(
     """
     start = target.system.structure.positions
     if kind == "trajectories":
-        return np.array([free_ring(ring, start, rng("startup", w)) for w in range(walkers)])
+        return np.array([free_ring(ring.of(w), start, rng("startup", w)) for w in range(walkers)])
     minimum = relax(target, start, publish)
     matrix, values = hessian(target, minimum)
     publish(values)
@@ -138,4 +141,4 @@ def prepare(
     strains, cell = rng("startup strains", 0), target.system.structure.cell
     for structures in harmonic_structures(ring, modes, rng("startup structures", 0)):
         publish(target(*in_strained_cells(structures, cell, barostat, strains)))
-    return np.array([harmonic_ring(ring, modes, rng("startup", w)) for w in range(walkers)])
+    return np.array([harmonic_ring(ring.of(w), modes, rng("startup", w)) for w in range(walkers)])

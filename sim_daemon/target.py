@@ -35,10 +35,13 @@ class TargetValues(NamedTuple):
 
 
 class Target:
-    """Labels structures of one system; `label` spreads them over the ranks."""
+    """Labels structures of one system; `label` spreads them over the ranks.
 
-    def __init__(self, system: System, label: Labeller) -> None:
-        self.system = system
+    cheap: the same with a cheaper engine, for delayed acceptance.
+    """
+
+    def __init__(self, system: System, label: Labeller, cheap: Target | None = None) -> None:
+        self.system, self.cheap = system, cheap
         self._label = label
 
     def __call__(self, positions: Array, cells: Array | None = None) -> TargetValues:

@@ -1,26 +1,21 @@
 """The MPI world: rank 0 leads the chain, every rank evaluates its share of beads and walkers.
 
 Shares are contiguous and results are gathered in order, and nothing is summed across ranks, so any number of ranks gives
-the same bits. The only file of the simulator that imports mpi4py.
+the same bits. protocol/mpi.py joins the launch; nothing else of the simulator knows mpi4py.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 import time
-import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from types import TracebackType
 from typing import Any
 
 from kernels.arrays import Array
-from protocol.errors import EnvironmentFailed, RenkeiError
+from protocol import mpi
+from protocol.errors import RenkeiError
 
 Handler = Callable[..., Any]
-# what launchers tell each process of the number they started
-SIZE_VARIABLES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_NUM_TASKS", "PJM_MPI_PROC")
 # a waiting rank spins, then sleeps in short turns, then in longer ones, so that it leaves its core to others
 SPIN_S, SOON_S = 3e-4, 2e-2
 SHORT_PAUSE_S, LONG_PAUSE_S = 3e-5, 1e-3
@@ -38,7 +33,8 @@ class World:
         self.rank: int = comm.Get_rank() if comm else 0
         self.size: int = comm.Get_size() if comm else 1
         self.handlers: Mapping[str, Handler] = {}
-        self.waiting: Callable[[], AbstractContextManager[Any]] = nullcontext  # rank 0 books the wait for others here
+        # rank 0 books the wait for others here, by the handler that they run
+        self.waiting: Callable[[str], AbstractContextManager[Any]] = lambda name: nullcontext()
         self.abandon: Callable[[], bool] = lambda: False
 
     def share(self, name: str, items: Sequence[Any] | Array, *extra: Any, stride: int = 1) -> list[Any]:
@@ -47,7 +43,8 @@ class World:
         Raises what a handler raised, and Abandoned when asked to between two calls.
         """
         workers = range(0, self.size, stride)
-        bounds = [len(items) * k // len(workers) for k in range(len(workers) + 1)]
+        # rounded up: no share is larger than rank 0's, which has something to do even if others have not
+        bounds = [-(-len(items) * k // len(workers)) for k in range(len(workers) + 1)]
         busy = []
         for k, rank in enumerate(workers):
             part = items[bounds[k] : bounds[k + 1]]
@@ -58,7 +55,7 @@ class World:
         try:
             answers[0] = list(self.handlers[name](items[: bounds[1]], *extra)) if bounds[1] else []
         finally:  # every rank is heard before anything is raised, or the next call would get this one's answers
-            with self.waiting():
+            with self.waiting(name):
                 answers |= self._gather(busy)
         if self.abandon():
             raise Abandoned
@@ -119,39 +116,17 @@ class World:
         return self._comm.recv(source=rank)
 
 
-def connect() -> World:
+def connect(program: str = "", threads: bool = False) -> World:
     """Join MPI if the process was launched by it; refuse a world smaller than the launcher's.
 
+    program: what tells this simulator from other programs of the same launch.  threads: a channel's thread will call MPI too.
     Raises EnvironmentFailed (exit 5) when the launcher started several processes that cannot see each other.
     """
-    wanted = max((int(os.environ[v]) for v in SIZE_VARIABLES if os.environ.get(v, "").isdigit()), default=1)
-    if wanted == 1 and not any(v in os.environ for v in SIZE_VARIABLES):
+    if not mpi.launched():
         return World()
-    import mpi4py
-
-    mpi4py.rc.thread_level = "funneled"
+    joined = mpi.join(program, threads)
     import ase.parallel
-    from mpi4py import MPI
 
     # once mpi4py is imported, ASE writes input files on rank 0 only: give each rank an ASE world of its own
     ase.parallel.world.comm = ase.parallel.DummyMPI()
-    comm = MPI.COMM_WORLD
-    if comm.Get_size() < wanted:
-        raise EnvironmentFailed(
-            f"the launcher started {wanted} processes, but the MPI library joins {comm.Get_size()}",
-            next="use the mpirun that belongs to the installed MPI library (beside this Python for the mpich wheel)",
-        )
-    sys.excepthook = _abort(comm)
-    return World(comm)
-
-
-def _abort(comm: Any) -> Callable[[type[BaseException], BaseException, TracebackType | None], None]:
-    """An uncaught exception on one rank would hang the others: end the whole job."""
-
-    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        print(f"rank {comm.Get_rank()} of {comm.Get_size()} failed; ending the whole job", file=sys.stderr)
-        traceback.print_exception(kind, error, trace)
-        sys.stderr.flush()
-        comm.Abort(error.exit_code if isinstance(error, RenkeiError) else 1)
-
-    return hook
+    return World(joined.own)

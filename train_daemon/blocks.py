@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from kernels.arrays import Array
-from kernels.descriptors.products import Geometry, Layout, part, pull_back, push_forward
+from kernels.descriptors.product_loops import pull_back, push_forward
+from kernels.descriptors.products import Geometry, Layout, part
 from train_daemon.activations import differentiable
 
 Layers = Sequence[tuple[torch.Tensor, torch.Tensor]]  # [(W (out, in), b (out,)), ...]

@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from protocol import walltime
 from protocol.activity import ActivityClock
 from protocol.epoch import Epoch
 from protocol.errors import LearnFailed, RoleTaken
 from protocol.records import Packet, PeerState
 from protocol.shutdown import Shutdown
 from protocol.store import Store
+from train_daemon.attendance import Attendance
 from train_daemon.gate import Verdict
 from train_daemon.intake import Intake
 from train_daemon.learners.base import Budget, FitReport, Learner, Model
@@ -23,6 +25,7 @@ from train_daemon.schedule import Rules, Schedule
 ACTIVITIES = ("reading", "training", "gating", "publishing", "waiting")
 SAVE_EVERY_S = 30.0  # within a fit
 LOOK_EVERY_S = 0.5  # at signals and control files within a fit
+AGAIN_S = 60.0  # for labels to come from another machine, before what was released once is released again
 FAILED_FITS = 3  # in a row, after which training ends
 
 
@@ -33,6 +36,7 @@ class Parts:
     store: Store
     epoch: Epoch
     intake: Intake
+    attendance: Attendance
     learner: Learner
     press: Press
     rules: Rules
@@ -40,6 +44,7 @@ class Parts:
     clock: ActivityClock
     log: logging.Logger
     poll_s: float
+    release_after_s: float | None = None  # without use; None: never
 
 
 class Trainer:
@@ -52,6 +57,8 @@ class Trainer:
         self._failed_fits = 0
         self._saved_at = self._looked_at = time.monotonic()
         self._reason: str | None = None
+        self._unused_since: float | None = None
+        self._released = False  # this start has released its node; until it knows more: or the one before
 
     # --- the loop -------------------------------------------------------------------------------
 
@@ -60,10 +67,11 @@ class Trainer:
         with self.parts.clock.doing("reading"):
             self._resume()
         self.parts.log.info("training on %s (%s)", self.parts.learner.device, self.parts.learner.device_reason)
-        row = {"event": "start", "epoch": self.parts.epoch.number, "unix": time.time()}
+        row = {"event": "start", "epoch": self.parts.epoch.number, "unix": time.time(), "job": walltime.job()}
         self.parts.epoch.journal.append({**row, "device": self.parts.learner.device, "why": self.parts.learner.device_reason})
         while self._stop_reason(at_once=True) is None:
             self.turn()
+        self._receive(0.0)  # what has come is in the last checkpoint
         with self.parts.clock.doing("publishing"):
             reason = self._reason or ""
             self.parts.epoch.journal.append({"event": "end", "reason": reason, "activities": self.parts.clock.totals()})
@@ -80,6 +88,20 @@ class Trainer:
             self._receive(parts.poll_s)
         else:
             self._fit(why)
+        self._reason = self._reason or self._release()
+
+    def _release(self) -> str | None:
+        """A reason to end: all simulators have been in production for so long; soon, if that has ended the start before."""
+        after_s, now = self.parts.release_after_s, time.monotonic()
+        if after_s is None or not self.parts.intake.in_production():
+            self._unused_since, self._released = None, False
+            return None
+        self._unused_since = now if self._unused_since is None else self._unused_since
+        if now - self._unused_since < (min(after_s, AGAIN_S) if self._released else after_s):
+            return None
+        self._released = True
+        self.parts.epoch.heartbeat.update(released=True)
+        return "no simulator needs another model; the one that does will ask for the trainer again"
 
     def _receive(self, timeout_s: float) -> None:
         """Take what has come."""
@@ -87,6 +109,7 @@ class Trainer:
         with parts.clock.doing("waiting" if timeout_s else "reading"):
             packets = parts.intake.receive(timeout_s)
         with parts.clock.doing("reading"):
+            parts.attendance.look()
             if parts.intake.take(packets):
                 self.schedule = self.schedule.arrived(self._labels()[0], time.monotonic())
 
@@ -102,7 +125,7 @@ class Trainer:
         data = parts.intake.dataset.training_set()
         labels = len(data.samples)
         steps, epochs = self.schedule.length(parts.rules)
-        generation = self._generation() + 1
+        generation = parts.press.next_generation
         parts.log.info("fit for generation %d (%s): %d labels", generation, why, labels)
         self._tell("training", fit_step=0)
         began, before = time.monotonic(), self.model
@@ -226,6 +249,7 @@ class Trainer:
                 "batches": list(parts.intake.dataset.names),
                 "published": None if previous is None else previous.dump(),
                 "schedule": self.schedule.dump(),
+                "released": self._released,
             }
         )
         parts.intake.acknowledge()
@@ -240,4 +264,5 @@ class Trainer:
         self.model = None if state["model"] is None else parts.learner.restore(state["model"])
         parts.press.previous = None if state["published"] is None else recall(state["published"], parts.store)
         self.schedule = Schedule.restore(state["schedule"])
+        self._released = state.get("released", False)
         parts.log.info("resumed at generation %d with %d batches", self._generation(), len(parts.intake.dataset.names))

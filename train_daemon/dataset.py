@@ -102,13 +102,14 @@ class Dataset:
         """Batches in the order in which they came."""
         return tuple(self._rows)
 
-    def add(self, name: Name, batch: Batch) -> tuple[int, int]:
+    def add(self, name: Name, batch: Batch, elements: Iterable[int] = ()) -> tuple[int, int]:
         """Take a batch; one that is here already changes nothing. Returns its numbers of (training, held-out) labels.
 
+        elements: atomic numbers that the whole run learns; of the first batch they count, beside its own.
         Raises WrongPeer if its labels are of another system or engine than the first batch.
         """
         if name not in self._rows:
-            identity = self._checked(name, batch)
+            identity = self._checked(name, batch, elements)
             rows = []
             for label, origin in zip(batch.labels, batch.origins, strict=True):
                 block = _block(origin)
@@ -201,13 +202,13 @@ class Dataset:
             self._sides[block] = late or int.from_bytes(_digest(repr(block).encode())[:8], "big") % ONE_IN == 0
         return self._sides[block]
 
-    def _checked(self, name: Name, batch: Batch) -> Identity:
+    def _checked(self, name: Name, batch: Batch, elements: Iterable[int]) -> Identity:
         """What the batch's labels share, equal to what the first batch said."""
         mine = self.identity
         for label in batch.labels:
             species = tuple(sorted({int(z) for z in label.structure.numbers}))
             theirs = Identity(label.charge, label.multiplicity, label.fingerprint, species)
-            mine = mine or theirs
+            mine = mine or replace(theirs, species=tuple(sorted({*species, *map(int, elements)})))
             for what in ("charge", "multiplicity", "fingerprint"):
                 if getattr(theirs, what) != getattr(mine, what):
                     raise WrongPeer(

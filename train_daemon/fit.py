@@ -28,7 +28,7 @@ ROW_STEPS = 100  # epochs shorter than this share a row of the journal
 
 
 def choose_device(wanted: str) -> tuple[str, str]:
-    """The device to train on and why; `auto` takes CUDA where there is one."""
+    """The device to train on and why; `auto` takes CUDA where there is one, `cuda` is EnvironmentFailed without."""
     there = torch.cuda.is_available()
     if wanted == "auto":
         if there:
@@ -120,7 +120,7 @@ class _Fit:
 
 
 def flattened(parameters: Sequence[torch.Tensor]) -> torch.Tensor:
-    """One tensor that holds all parameters, which become views of it, as do their gradients: one update instead of a dozen."""
+    """One tensor (P,) that holds all parameters, which become views of it, as do their gradients: one update, not a dozen."""
     flat = torch.cat([part.detach().reshape(-1) for part in parameters]).requires_grad_()
     flat.grad = torch.zeros_like(flat)
     at = 0
@@ -185,7 +185,7 @@ class _Run:
         self.steps += 1
 
     def end_of_epoch(self, place: dict[str, float], last: bool) -> None:
-        """Write a row if enough steps are together; a loss that is not finite ends the fit."""
+        """Write a row if enough steps are together; a loss that is not finite ends the fit (LearnFailed)."""
         if self.sums is None or not (last or self.steps >= ROW_STEPS):
             return
         value, energy, force, structures, virial, virials = (float(total) for total in self.sums)

@@ -35,11 +35,23 @@ class Intake:
     def resume(self, consumed: Iterable[str], store: Store) -> None:
         """Rebuild the data set from batches that were consumed before, in the same order, without counting them anew."""
         packets: dict[str, Packet] = {}
+        retracted: set[str] = set()
         for simulator in store.simulators():
-            packets |= {name_of(packet): packet for packet in store.packets(names.simulator_role(simulator))}
+            for entry in store.entries(names.simulator_role(simulator)):
+                if entry.packet is not None and not entry.retracted:
+                    packets[name_of(entry.packet)] = entry.packet
+                elif entry.retracted:
+                    retracted.add(f"{simulator}/{entry.epoch}/{entry.number}")
+        consumed = list(consumed)
         for name in consumed:
             if name in packets:
                 self._take(packets[name], again=True)
+        lost = [name for name in consumed if name not in packets and name not in retracted]
+        if lost:
+            self.log.warning(
+                "learned from before, but no longer there or damaged: batch %s; `renkei fsck` says more", ", ".join(lost)
+            )
+            self.epoch.journal.append({"event": "lost", "batches": lost})
 
     def receive(self, timeout_s: float) -> list[Packet]:
         """Packets that have come, unread. Waits up to timeout_s for the first."""
@@ -64,8 +76,9 @@ class Intake:
         self._unacknowledged.clear()
 
     def in_production(self) -> bool:
-        """Whether every simulator's newest batch says that its model is frozen."""
-        return bool(self.phases) and all(phase == Phase.PRODUCTION for phase in self.phases.values())
+        """Whether the newest batch of every simulator at work, or of all if none is, says that its model is frozen."""
+        at_work = [name for name, state in self.channel.peers().items() if state.works]
+        return bool(self.phases) and all(self.phases.get(name) == Phase.PRODUCTION for name in at_work or self.phases)
 
     def _take(self, packet: Packet, again: bool) -> bool:
         name = name_of(packet)
@@ -76,7 +89,7 @@ class Intake:
             return False
         try:
             content = batch.load(atomic.read_verified(packet.path, packet.digest))
-            train, heldout = self.dataset.add(name, content)
+            train, heldout = self.dataset.add(name, content, packet.facts.get("elements", ()))
         except ProtocolError as error:
             self._refused.add(name)
             self.epoch.quarantine(packet.path, f"{packet.sender}-{packet.epoch:04d}-{packet.number:06d}", str(error))

@@ -29,7 +29,7 @@ from train_daemon.dataset import TrainingSet
 from train_daemon.learners.base import Budget, Export, FitReport, LearnerContext
 from train_daemon.library import Below, Library, library_of
 from train_daemon.losses import AlphaMix, AnyLoss
-from train_daemon.normalisation import normalisation, remapped
+from train_daemon.normalisation import normalisation, remapped, unseen
 from train_daemon.sides import Sides, divided
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ class MomentLearner:
     def fit(self, model: Model, data: TrainingSet, budget: Budget) -> tuple[Model, FitReport]:
         """Warm-started training, one network after another; leaves `model` as it was."""
         library, members = self._kept(data)
-        if len(members) >= RENORMALISE_AT * model.normalised_on:
+        first_seen = unseen(model.network) & (library.composition(members).sum(axis=0) > 0)  # elements of a simulator that joined
+        if first_seen.any() or len(members) >= RENORMALISE_AT * model.normalised_on:
             norm = normalisation(library, members, model.networks[0].baseline, self._shared)
             model = Model(tuple(remapped(network, norm) for network in model.networks), len(members), model.fits)
         sides = divided(library, data, self.settings.patience_epochs > 0, self.settings.augmentation)

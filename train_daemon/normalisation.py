@@ -16,9 +16,19 @@ from train_daemon.library import Library
 SCALE_FLOOR = 1e-2  # smallest standard deviation of a feature, as a share of the largest of its species
 
 
+def unseen(network: bpnn.BpnnModel) -> Array:
+    """Which species had no atom in the data that normalised a network; (S,) bool."""
+    found: Array = ((network.scale == 0) & (network.mean == 0)).all(axis=1)
+    return found
+
+
 def remapped(network: bpnn.BpnnModel, norm: dict[str, Any]) -> bpnn.BpnnModel:
-    """The same function with another normalisation; a feature that was dead before begins with no weight."""
+    """The same function with another normalisation; a feature that was dead before begins with no weight.
+
+    A species that is seen for the first time begins at its reference energy.
+    """
     layers = []
+    first_seen = unseen(network) & norm["mean"].any(axis=1)
     ratio = network.energy_scale_eV / norm["energy_scale_eV"]
     for kind, species in enumerate(network.layers):
         (first, bias), (last, last_bias) = species[0], species[-1]
@@ -26,7 +36,8 @@ def remapped(network: bpnn.BpnnModel, norm: dict[str, Any]) -> bpnn.BpnnModel:
         new[(new == 0) & (old != 0)] = old[(new == 0) & (old != 0)]
         weights = first * np.divide(old, new, out=np.zeros_like(old), where=new != 0)
         bias = bias + first @ (old * (norm["mean"][kind] - network.mean[kind]))
-        shift = (network.reference_eV[kind] - norm["reference_eV"][kind]) / norm["energy_scale_eV"]
+        change = 0.0 if first_seen[kind] else network.reference_eV[kind] - norm["reference_eV"][kind]
+        shift = change / norm["energy_scale_eV"]
         layers.append(((weights, bias), *species[1:-1], (last * ratio, last_bias * ratio + shift)))
     return replace(network, layers=tuple(layers), **norm)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from kernels.potentials.base import Potential, load
-from protocol import names
+from protocol import atomic, names
 from protocol.errors import LearnFailed
 from protocol.records import Canary, Card, Packet
 from protocol.store import Epoch, Store
@@ -51,8 +50,11 @@ class Press:
     parents: tuple[str, ...] = ()  # of the last one published here
 
     def submit(self, model: Model, training_errors: Mapping[str, float]) -> tuple[gate.Verdict, Packet | None]:
-        """Judge a model by its exported files, and publish them if they are better."""
-        generation = 0 if self.previous is None else self.previous.generation + 1
+        """Judge a model by its exported files, and publish them if they are better; the packet is None where they are not.
+
+        training_errors: of its fit, by name, for the card. Raises LearnFailed where a model that passed has no canary.
+        """
+        generation = self.next_generation
         with TemporaryDirectory(prefix="renkei-") as name:
             folder = Path(name)
             export = self.learner.export(model, folder)
@@ -69,13 +71,18 @@ class Press:
 
             def write(target: Path) -> Card:
                 for path in folder.iterdir():
-                    shutil.copyfile(path, target / path.name)
+                    atomic.copy_tree(path, target / path.name)
                 return self._card(export, generation, metrics, canary)
 
             packet = self.epoch.publish_weights(generation, write, {"format": export.format, **metrics})
         self.parents = self._parents()
         self.previous = Published(generation, packet.digest, export.format, packet.path)
         return verdict, packet
+
+    @property
+    def next_generation(self) -> int:
+        """Number of the next generation; one that an abandoned start has used is not given again."""
+        return max(self.epoch.next_number, 0 if self.previous is None else self.previous.generation + 1)
 
     def _parents(self) -> tuple[str, ...]:
         """The model that the next one was warm-started from."""

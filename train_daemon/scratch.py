@@ -47,7 +47,10 @@ class ScratchArray:
         return self._view
 
     def append(self, rows: Array) -> None:
-        """Add rows (m, *row).  Raises EnvironmentFailed if there is no room; what was there before stays."""
+        """Add rows (m, *row); ValueError for other ones.
+
+        Raises EnvironmentFailed if there is no room; what was there before stays.
+        """
         given = np.ascontiguousarray(rows, self.dtype)
         if given.shape[1:] != self.row:
             raise ValueError(f"rows of shape {given.shape[1:]}, expected {self.row}")

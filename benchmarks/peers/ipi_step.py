@@ -10,7 +10,6 @@ import os
 import time
 
 import ase
-import ase.units
 import ipi
 from ipi.scripting import InteractiveSimulation, simulation_xml
 
@@ -27,8 +26,8 @@ def simulation(frames: list[ase.Atoms], ensemble: str, pes: str, batch: int, ask
         f"<motion mode='dynamics'><fixcom> False </fixcom><dynamics mode='{ensemble}'>"
         f"<timestep units='femtosecond'> {asked['timestep_fs']} </timestep>{THERMOSTATS[ensemble]}</dynamics></motion>"
     )
-    heat = asked["temperature_K"] * ase.units.kB
-    xml = simulation_xml(frames, field, motion, temperature=heat, output="<output prefix='s'></output>", safe_stride=10**9)
+    heat, silent = asked["temperature_K"], "<output prefix='s'></output>"
+    xml = simulation_xml(frames, field, motion, temperature=heat, output=silent, safe_stride=10**9)
     return InteractiveSimulation(xml)
 
 

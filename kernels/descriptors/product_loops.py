@@ -10,17 +10,13 @@ which stops the compiler, and a slice for each of so many short runs would cost 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from kernels.arrays import Array
+from kernels.descriptors.products import Geometry, Layout
 from kernels.jit import entry, kernel
 from kernels.splines import look_up
 from kernels.splines import project as project_splines
-
-if TYPE_CHECKING:
-    from kernels.descriptors.products import Geometry, Layout
 
 
 @kernel

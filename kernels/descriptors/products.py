@@ -1,8 +1,8 @@
-"""The two linear maps of force training on stored geometry: dE/dG -> forces, and displacements -> change of the features.
+"""What the two linear maps of force training act on: dE/dG -> forces, and displacements -> change of the features.
 
 The pairs and triplets of a structure do not change while one trains on it, so they are found once (`geometry`) and a whole
 minibatch goes through one call. No Jacobian is built or stored: what is kept is the index lists, unit vectors and cut-off values.
-The features come in the order that `Layout` names, that of the species-resolved family. The loops are in `product_loops`.
+The features come in the order that `Layout` names, that of the species-resolved family. The maps are in `product_loops`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,7 @@ import numpy as np
 
 from kernels.arrays import Array
 from kernels.descriptors.base import Chebyshev
-from kernels.descriptors.product_loops import pull_back, push_forward
 from kernels.jit import entry
-
-__all__ = ["Geometry", "Layout", "geometry", "join", "layout", "mixing", "part", "pull_back", "push_forward"]
 
 
 class Layout(NamedTuple):

@@ -62,7 +62,10 @@ class Measured(NamedTuple):
 
 
 def plan_of(descriptor: Chebyshev, device: str | torch.device, dtype: torch.dtype) -> Plan:
-    """The plan of a descriptor; its weighted family has one group of neighbours and a row for each set of weights."""
+    """The plan of a descriptor; its weighted family has one group of neighbours and a row for each set of weights.
+
+    Raises ValueError for a basis that has no loops here.
+    """
     d, count = descriptor, len(descriptor.species)
     if d.basis != "chebyshev":
         raise ValueError(f"the loops in Triton have no {d.basis} basis")

@@ -27,7 +27,7 @@ class Found(NamedTuple):
 def pairs(positions: Array, cell: Array, pbc: Array, cutoff: float) -> Pairs:
     """Neighbours within the cut-off.
 
-    positions: (N, 3) A, finite.  cell: (3, 3) A.  pbc: (3,) bool.  cutoff: A.
+    positions: (N, 3) A, finite (else ValueError).  cell: (3, 3) A.  pbc: (3,) bool.  cutoff: A.
     """
     positions = np.array(positions, dtype=np.float64, order="C")
     if not is_usable(positions):

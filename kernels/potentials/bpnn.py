@@ -131,7 +131,7 @@ class Bpnn:
     def evaluate(self, positions: Array, numbers: Array, cell: Array, pbc: Array) -> Evaluation:
         """Energies and forces; stress where all three directions are periodic. Positions not finite give NaN.
 
-        positions: (B, N, 3) A.  numbers: (N,).  cell: (3, 3) A.  pbc: (3,) bool.
+        positions: (B, N, 3) A; ValueError for another shape.  numbers: (N,).  cell: (3, 3) A.  pbc: (3,) bool.
         """
         positions = np.array(positions, dtype=np.float64, order="C")
         if positions.shape[1:] != (len(numbers), 3):

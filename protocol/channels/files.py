@@ -13,16 +13,12 @@ from typing import Any
 from pydantic import Field
 
 from protocol import names
+from protocol.channels.base import Place
 from protocol.epoch import Epoch
-from protocol.heartbeat import PeerWatch
 from protocol.records import Packet, PeerState
 from protocol.scan import Entry, Finding
 from protocol.settings import Section
 from protocol.store import Store
-
-PATIENCE_S = 60.0  # how long later messages wait for one whose directory entry is late
-
-Place = tuple[int, int]  # epoch, number
 
 
 class Settings(Section):
@@ -50,17 +46,19 @@ class FilesChannel:
         epoch: Epoch,
         start_after: Mapping[str, Place],
         clock: Callable[[], float] = time.monotonic,
+        observed: bool = True,
     ) -> None:
+        """observed: ask the system for hints; else only `wake` makes a look come early."""
         self._poll_s, self._store, self._role, self._epoch, self._clock = poll_s, store, role, epoch, clock
+        self._patience_s = store.delays.late_s
         self._done = {sender: (place[0], place[1]) for sender, place in start_after.items()}
         self._cursor: dict[str, list[int]] = {sender: list(place) for sender, place in self._done.items()}
         self._delivered: dict[tuple[str, int, int], Packet] = {}
         self._taken_back: set[tuple[str, int, int]] = set()
         self._first_seen: dict[tuple[str, tuple[int, int | None]], float] = {}
         self._quarantined: set[tuple[Path, str]] = set()
-        self._watches: dict[str, tuple[Path, PeerWatch]] = {}
         self._hint = threading.Event()
-        self._observer = _start_observer()
+        self._observer: Any = _start_observer() if observed else None
         self._watched: set[Path] = set()
 
     def receive(self, timeout_s: float) -> list[Packet]:
@@ -96,7 +94,11 @@ class FilesChannel:
 
     def peers(self) -> dict[str, PeerState]:
         """State of every daemon on the other side, by name."""
-        return {names.sender(role): self._peer(role) for role in self._senders()}
+        return {names.sender(role): self._store.peer(role) for role in self._senders()}
+
+    def wake(self) -> None:
+        """Look at once; from any thread."""
+        self._hint.set()
 
     def close(self) -> None:
         """Stop listening."""
@@ -125,15 +127,17 @@ class FilesChannel:
             if late and self._still_waiting(role, missing):
                 break  # in order: nothing after it is delivered before it
             if entry.packet is None:
-                self._quarantine(replace(entry, reason=f"{entry.reason} after {PATIENCE_S:g} s; it is passed over"))
+                self._quarantine(replace(entry, reason=f"{entry.reason} after {self._patience_s:g} s; it is passed over"))
             elif self._is_new(entry, entry.packet):
+                if late:
+                    self._note_gap(entry)
                 self._delivered[_key(entry.packet)] = entry.packet
                 new.append(entry.packet)
         return new
 
     def _still_waiting(self, role: str, place: tuple[int, int | None]) -> bool:
         since = self._first_seen.setdefault((role, place), self._clock())
-        return self._clock() - since < PATIENCE_S
+        return self._clock() - since < self._patience_s
 
     def _is_new(self, entry: Entry, packet: Packet) -> bool:
         return _key(packet) not in self._delivered and entry.place > self._done.get(packet.sender, (0, -1))
@@ -148,6 +152,14 @@ class FilesChannel:
             payload = entry.trigger.parent.parent / names.payload(names.kind(entry.role), entry.number)
             self._epoch.quarantine(payload, f"{prefix}-{payload.name}", entry.reason)
 
+    def _note_gap(self, entry: Entry) -> None:
+        """Say that the message before this one never came."""
+        lost = f"{names.kind(entry.role)} {entry.after} of {names.sender(entry.role)}'s epoch {entry.epoch}"
+        reason = f"{lost} is not there after {self._patience_s:g} s, though later ones are; it is passed over until it comes"
+        missing = entry.trigger.parent.parent / names.trigger(names.kind(entry.role), entry.after or 0)
+        name = f"{names.sender(entry.role)}-{names.epoch(entry.epoch)}-{missing.name}"
+        self._epoch.quarantine(missing, name, reason)
+
     def _watch(self) -> None:
         """Ask for a hint about the trigger folders of the newest epochs."""
         for role in self._senders() if self._observer is not None else []:
@@ -157,14 +169,6 @@ class FilesChannel:
                 self._watched.add(folder)
                 with suppress(OSError, RuntimeError):  # inotify's limits: the rescan does the work
                     self._observer.schedule(_doorbell(self._hint), str(folder))
-
-    def _peer(self, role: str) -> PeerState:
-        path = self._store.heartbeat_path(role)
-        if path is None:
-            return PeerState.ABSENT
-        if role not in self._watches or self._watches[role][0] != path:
-            self._watches[role] = (path, PeerWatch(path))
-        return self._watches[role][1].state()
 
 
 def _key(packet: Packet) -> tuple[str, int, int]:

@@ -26,18 +26,21 @@ class BlockSums:
     def __init__(self, walkers: int, width: int) -> None:
         self._sums = np.zeros((MOST_BLOCKS, 2, walkers, width))
         self._squares = np.zeros((3, width))  # of single states: total^2, total * weight, weight^2
-        self._length, self._states = 1, 0
+        self._length, self._states, self._importance = 1, 0, 0.0
 
-    def add(self, total: Array, weight: Array) -> None:
-        """Further states of all walkers, (S, W, K) each, in their order."""
-        for one, other in zip(total, weight, strict=True):
+    def add(self, total: Array, weight: Array, importance: Array | None = None) -> None:
+        """Further states of all walkers, (S, W, K) each, in their order; importance: (S, W), how much each state counts."""
+        share = np.ones(total.shape[:2]) if importance is None else importance
+        for one, other in zip(total * share[..., None], weight * share[..., None], strict=True):
             if self._states == MOST_BLOCKS * self._length:
                 self._sums[: MOST_BLOCKS // 2] = self._sums[::2] + self._sums[1::2]
                 self._sums[MOST_BLOCKS // 2 :] = 0.0
                 self._length *= 2
             self._sums[self._states // self._length] += (one, other)
             self._states += 1
-        self._squares += [(x * y).sum(axis=(0, 1)) for x, y in ((total, total), (total, weight), (weight, weight))]
+        products = (total * total, total * weight, weight * weight)
+        self._squares += [np.einsum("sw,swk->k", share, product) for product in products]
+        self._importance += float(share.sum())
 
     def estimate(self) -> CurveEstimate:
         """The mean of all states; errors from whole blocks, of the length among L, 2L, 4L ... that shows the largest ones."""
@@ -45,7 +48,7 @@ class BlockSums:
         with np.errstate(invalid="ignore", divide="ignore"):
             value = total / weight
             square, product, other = self._squares
-            single = (square - 2 * value * product + value**2 * other) / weight**2 * self._states * self._sums.shape[2]
+            single = (square - 2 * value * product + value**2 * other) / weight**2 * self._importance
         errors = [self._variance(value, merged) for merged in self._levels()]
         if not errors:
             return CurveEstimate(value, np.full_like(value, np.nan), np.nan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,19 +85,44 @@ def bond_angles(bonds: Bonds, positions: Array, numbers: Array, cell: Array, pbc
     return {name: np.stack(angles, axis=-1) for name, angles in sorted(found.items())}
 
 
-def pair_distributions(
-    positions: Array, numbers: Array, cell: Array, pbc: Array, largest_A: float, bins: int = 200
-) -> list[PairDistribution]:
-    """Distribution of distances up to `largest_A` for every pair of elements, all images counted.
+def in_own_cells(measure: Callable[[Array, Array], Mapping[str, Array]], rings: Array, cells: Array) -> dict[str, Array]:
+    """A measure of structures in one cell, taken of rings that have a cell each; those of equal cells are measured together.
 
-    positions: (B, N, 3) A, any number of structures (beads, steps) of one system.  numbers: (N,).
+    measure: ((A, P, N, 3) A, (3, 3) A) -> name -> (A, ...).  rings: (R, P, N, 3) A.  cells: (R, 3, 3) A.  Returns as `measure`
+    """
+    found: dict[str, Array] = {}
+    for chosen, cell in _by_cell(cells):
+        for name, values in measure(rings[chosen], cell).items():
+            found.setdefault(name, np.empty((len(rings), *values.shape[1:])))[chosen] = values
+    return found
+
+
+def pair_distributions(
+    rings: Array, numbers: Array, cells: Array, pbc: Array, largest_A: float, bins: int = 200
+) -> list[PairDistribution]:
+    """Distribution of distances up to `largest_A` for every pair of elements, all images counted, each ring in its own volume.
+
+    rings: (R, P, N, 3) A, every bead a structure.  numbers: (N,).  cells: (R, 3, 3) A.
     """
     edges = np.linspace(0.0, largest_A, bins + 1)
-    kinds = pair_kinds(numbers)
-    counts = pair_histograms(positions, numbers, cell, pbc, edges)
-    volume = abs(np.linalg.det(cell)) if np.all(pbc) else None
-    found = [_normalised(name, counts[name], edges, kinds[name] * len(positions), volume) for name in kinds]
+    kinds, periodic = pair_kinds(numbers), bool(np.all(pbc))
+    counts = {name: np.zeros(bins) for name in kinds}
+    for chosen, cell in _by_cell(cells):
+        share = abs(np.linalg.det(cell)) if periodic else 1.0
+        here = pair_histograms(rings[chosen].reshape(-1, *rings.shape[2:]), numbers, cell, pbc, edges)
+        for name in kinds:
+            counts[name] += share * here[name]
+    structures = rings.shape[0] * rings.shape[1]
+    found = [_normalised(name, counts[name], edges, kinds[name] * structures, periodic) for name in kinds]
     return [distribution for distribution in found if np.any(distribution.value)]
+
+
+def _by_cell(cells: Array) -> Iterator[tuple[Array, Array]]:
+    """Which of the cells (R, 3, 3) A are equal: their places, and the cell."""
+    _, place = np.unique(cells.reshape(-1, 9), axis=0, return_inverse=True)
+    for number in range(place.max(initial=-1) + 1):
+        chosen = np.flatnonzero(place.reshape(-1) == number)
+        yield chosen, cells[chosen[0]]
 
 
 def pair_kinds(numbers: Array, own: bool = True) -> dict[str, int]:
@@ -177,11 +203,12 @@ def _count(first: Array, second: Array, same: bool, lattice: tuple[Array, Array,
     return counts
 
 
-def _normalised(name: str, counts: Array, edges: Array, pairs: int, volume: float | None) -> PairDistribution:
+def _normalised(name: str, counts: Array, edges: Array, pairs: int, periodic: bool) -> PairDistribution:
+    """counts: of all structures, each times its volume where periodic."""
     middles = 0.5 * (edges[1:] + edges[:-1])
-    if volume is None:
+    if not periodic:
         value = counts / max(counts.sum(), 1) / np.diff(edges)
     else:
         shells = 4 / 3 * np.pi * np.diff(edges**3)
-        value = counts * volume / (pairs * shells)
-    return PairDistribution(name, middles, value, volume is not None)
+        value = counts / (pairs * shells)
+    return PairDistribution(name, middles, value, periodic)

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import erfc
 
-from kernels import statistics
+from kernels import reweighting, sound_chain, statistics
 from kernels.arrays import Array
+from kernels.reweighting import WeightHealth
 from kernels.statistics import Estimate
 from renkei.analysis.ledger import Ledger, Row, by_walker
 from renkei.analysis.path_integral import energy_difference
@@ -96,13 +97,32 @@ def averages(ledger: Ledger) -> dict[str, Estimate]:
     logs = sound.pop(LOG_WEIGHT, None)
     if logs is None:
         return {name: statistics.estimate(c) for name, c in sound.items()}
-    weights = np.exp(logs - logs.max())
-    return {name: _weighted(c, weights) for name, c in sound.items()}
+    return {name: reweighting.reweighted(c, logs) for name, c in sound.items()}
 
 
-def longest_rejection_run(ledger: Ledger) -> int:
-    """The largest number of rejections in a row of any walker."""
-    return statistics.longest_run(by_walker(ledger, ~ledger.accepted)) if len(ledger) else 0
+def log_weights(ledger: Ledger) -> Array | None:
+    """Of the rows by walker, (T, W); None where the chain samples the target itself."""
+    found = ledger.observables.get(LOG_WEIGHT)
+    return None if found is None or not len(ledger) else by_walker(ledger, found)
+
+
+def state_weights(ledger: Ledger, step: Array) -> Array | None:
+    """ln of the weights (S, W) of the states after the steps (S,), which the rows hold; None where there are no weights."""
+    logs = log_weights(ledger)
+    if logs is None or not np.isfinite(logs).all():
+        return None
+    return np.asarray(logs[np.searchsorted(by_walker(ledger, ledger.step)[:, 0], step)])
+
+
+def weight_health(ledger: Ledger) -> WeightHealth | None:
+    """What the weights leave of the samples; None where there are none, or a row has none."""
+    logs = log_weights(ledger)
+    return None if logs is None or not np.isfinite(logs).all() else reweighting.weight_health(logs)
+
+
+def rejections(ledger: Ledger) -> tuple[int, int]:
+    """The longest run of rejections of any walker, and the longest that a sound chain may have."""
+    return sound_chain.rejections(by_walker(ledger, ledger.accepted))
 
 
 def engine_failure_share(ledger: Ledger) -> float:
@@ -128,13 +148,6 @@ def running_acceptance(ledger: Ledger, window: int = 25) -> tuple[Array, Array]:
     before = np.concatenate([np.zeros((2, min(window, len(steps)))), sums[:, :-window]], axis=1)
     recent = sums - before
     return steps, recent[0] / recent[1]
-
-
-def _weighted(series: Array, weights: Array) -> Estimate:
-    """sum w x / sum w; series, weights: (T, W)."""
-    shift = float(series.mean())  # a large total would leave few digits to its fluctuations
-    columns = np.stack([weights, weights * (series - shift)], axis=-1)
-    return statistics.estimate_function(columns, lambda m: shift + float(m[1] / m[0]))
 
 
 def _mean_probability(log_ratios: Array) -> float:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 
-from kernels import statistics
-from renkei.analysis import thermo
-from renkei.analysis.ledger import Ledger, Row, by_walker
+from kernels import reweighting, sound_chain, statistics
+from renkei.analysis import burn_in, ladder, thermo
+from renkei.analysis.ledger import WALKS, Ledger, Row, by_rung, by_walker, decided, lowest_rung, select
 
-ALARM = 3.0  # standard errors
-CREUTZ_TOLERANCE = 1e-6  # rounding of an exact integrator
 ENGINE_FAILURES_ALLOWED = 1e-3  # of the production rows
 FEWEST_SAMPLES = 20  # effective ones, below which an error bar says little
-FEWEST_WEIGHTED, LARGEST_WEIGHT = 50.0, 0.1  # Kish's effective number of weighted samples, and the share of one
+LARGEST_WEIGHT = 0.1  # share of one sample
 
 EXACT, REWEIGHTED, APPROXIMATE, DO_NOT_QUOTE = "exact", "exact after reweighting", "approximate", "do not quote"
 SEVERITY = (EXACT, REWEIGHTED, APPROXIMATE, DO_NOT_QUOTE)
@@ -61,12 +59,21 @@ def judge(blocks: Mapping[int, Ledger], rows: Sequence[Row], more: Sequence[Chec
     if not blocks:
         return Verdict(DO_NOT_QUOTE, ("production has not begun",))
     full = full_blocks(blocks, rows)
-    block = blocks[max(full or blocks)]
-    checks = [_complete(full, block), _frozen(block), _creutz(block), _rejections(block), _estimators(block), _failures(block)]
+    whole = blocks[quoted_number(blocks, full)]
+    walked = np.isin(whole.move, WALKS)
+    block = select(whole, ~walked)  # of two levels, the chain beside them
+    checks = [_complete(full, whole), _frozen(whole)]
+    if len(block):
+        checks += [_of_every_rung(check, block) for check in (_creutz, _rejections, _estimators, _failures)]
+        checks += _ladder(block)
+        block = lowest_rung(block)
     if full:
-        checks += [_adaptation(rows), _earlier_blocks(full), _samples(block), _weights(block)]
+        quoted = {number: lowest_rung(decided(one)) for number, one in full.items()}
+        checks += [_adaptation(rows, whole), _earlier_blocks(quoted)]
+    if full and not walked.any():  # `more` judges the samples of two levels
+        checks += [_start(block, rows), _samples(block), _weights(block), _approximation(block)]
     checks += more
-    if not statistics.untested(block.log_ratio, block.accepted):
+    if len(block) and not sound_chain.untested(block.log_ratio, block.accepted):
         checks += [_gaussian(block), _acceptance(block)]
     found = {check.outcome for check in checks}
     by_outcome = {Outcome.FAILS: DO_NOT_QUOTE, Outcome.WEAK: APPROXIMATE, Outcome.REWEIGHT: REWEIGHTED}
@@ -81,6 +88,11 @@ def full_blocks(blocks: Mapping[int, Ledger], rows: Sequence[Row]) -> dict[int, 
     return {number: block for number, block in blocks.items() if number in ended}
 
 
+def quoted_number(blocks: Mapping[int, Ledger], full: Mapping[int, Ledger]) -> int:
+    """The block that is quoted: the last full one, the one that runs while there is none. There must be one."""
+    return max(full or blocks)
+
+
 def freeze_row(rows: Sequence[Row]) -> Row | None:
     """The row of the freeze that opened the last block, if there is one."""
     return next((row for row in reversed(rows) if row["event"] == "freeze"), None)
@@ -91,6 +103,29 @@ def converged(freeze: Row) -> bool:
     criteria: Mapping[str, Any] = freeze.get("criteria") or {}
     met = criteria.get("met")
     return all(met.values()) if met else str(freeze.get("reason", "")) == "converged"
+
+
+def _of_every_rung(check: Callable[[Ledger, float], Check], block: Ledger) -> Check:
+    """A check of every temperature of a ladder by itself: the worst outcome, with the same chance of a false alarm."""
+    rungs = by_rung(block)
+    alarm = statistics.shared_alarm(statistics.ALARM, len(rungs))
+    found = {kelvin: check(rows, alarm) for kelvin, rows in rungs.items()}
+    kelvin, worst = max(found.items(), key=lambda item: list(Outcome).index(item[1].outcome))
+    if len(rungs) == 1:
+        return worst
+    where = f"at {kelvin:.4g} K" if worst.outcome in (Outcome.WEAK, Outcome.FAILS) else f"at every rung; {kelvin:.4g} K"
+    return replace(worst, said=f"{where}: {worst.said}")
+
+
+def _ladder(block: Ledger) -> list[Check]:
+    """Exchanges of neighbours: a rung that takes no part helps nobody, but its neighbours stay exact."""
+    found = ladder.pairs(block)
+    if not found:
+        return []
+    shares = ", ".join(f"{pair.lower_K:.4g}-{pair.upper_K:.4g} K {pair.acceptance:.2f}" for pair in found)
+    trips, quoted = ladder.round_trips(block), found[0].lower_K
+    said = f"exchanges accepted: {shares}; {trips} round trips; the averages are those of {quoted:.4g} K"
+    return [Check("ladder", Outcome.TOLD, said)]
 
 
 def _complete(full: Mapping[int, Ledger], block: Ledger) -> Check:
@@ -109,53 +144,62 @@ def _frozen(block: Ledger) -> Check:
         if len(seen) > 1:
             listed = ", ".join(f"{value:g}" for value in seen[:4])
             return Check("frozen", Outcome.FAILS, f"the {what} changed within the production block ({listed})")
-    foreign = int((block.move != "metropolis").sum())
+    walked = np.isin(block.move, WALKS)
+    foreign = int((block.move != "metropolis").sum() - walked.sum())
+    if walked.any() and not foreign:
+        return Check(
+            "frozen", Outcome.HOLDS, f"generation {block.generation[0]} drove both levels and the chain, with one time step"
+        )
     if foreign:
         return Check("frozen", Outcome.FAILS, f"{foreign} production rows were not decided by first principles")
     driver = f"generation {block.generation[0]}" if block.generation[0] >= 0 else "first principles"
     decided = (
         ""
-        if statistics.untested(block.log_ratio, block.accepted)
-        else "; first principles decided every step, so any surrogate is exact"
+        if sound_chain.untested(block.log_ratio, block.accepted)
+        else f"; {_judge(block)} decided every step, so any surrogate is exact"
     )
     said = f"{driver} drove all of it with one time step{decided}"
     return Check("frozen", Outcome.HOLDS, said)
 
 
-def _creutz(block: Ledger) -> Check:
-    if statistics.untested(block.log_ratio, block.accepted):
+def _judge(block: Ledger) -> str:
+    alpha = float(block.alpha[-1])
+    return "first principles" if alpha == 1 else f"a mixture with alpha {alpha:.3g}"
+
+
+def _creutz(block: Ledger, alarm: float) -> Check:
+    if sound_chain.untested(block.log_ratio, block.accepted):
         said = f"finite time step: dynamics of {block.timestep_fs[-1]:g} fs without a Metropolis test; compare with half the step"
         return Check("exp(-beta dH)", Outcome.WEAK, said)
     mean = thermo.exp_minus_beta_dH(block)
     if not mean.samples:
         return Check("exp(-beta dH)", Outcome.FAILS, "no proposal of the block has an energy")
     told = f"<exp(-beta dH)> is {mean.mean:.3f} ± {mean.stderr:.3f}"
-    if abs(mean.mean - 1) <= CREUTZ_TOLERANCE + ALARM * (mean.stderr if math.isfinite(mean.stderr) else 0.0):
+    if sound_chain.creutz_holds(by_walker(block, block.log_ratio), by_walker(block, block.accepted), alarm):
         return Check("exp(-beta dH)", Outcome.HOLDS, told)
-    return Check("exp(-beta dH)", Outcome.FAILS, f"{told}, more than {ALARM:.0f} standard errors from 1")
+    return Check("exp(-beta dH)", Outcome.FAILS, f"{told}, more than {alarm:.2g} standard errors from 1")
 
 
-def _rejections(block: Ledger) -> Check:
+def _rejections(block: Ledger, _: float) -> Check:
     share = float(block.accepted.mean())
-    longest = thermo.longest_rejection_run(block)
-    bound = statistics.longest_rejection_run(share, len(block), longest)
+    longest, bound = thermo.rejections(block)
     if longest <= bound:
         return Check("rejections", Outcome.HOLDS, f"at most {longest} rejections in a row (bound {bound})")
     said = f"{longest} rejections in a row, more than {bound} at acceptance {share:.2f}: the chain stuck"
     return Check("rejections", Outcome.FAILS, said)
 
 
-def _estimators(block: Ledger) -> Check:
+def _estimators(block: Ledger, alarm: float) -> Check:
     difference = thermo.averages(block).get("energy_difference_eV")
     if difference is None:
         return Check("estimators", Outcome.SKIPPED, "the ledger does not have both energy estimators")
     told = f"primitive and virial energies differ by {1e3 * difference.mean:.1f} ± {1e3 * difference.stderr:.1f} meV"
-    if abs(difference.mean) <= 1e-9 + ALARM * difference.stderr:
+    if abs(difference.mean) <= 1e-9 + alarm * difference.stderr:
         return Check("estimators", Outcome.HOLDS, told)
-    return Check("estimators", Outcome.FAILS, f"{told}, more than {ALARM:.0f} standard errors")
+    return Check("estimators", Outcome.FAILS, f"{told}, more than {alarm:.2g} standard errors")
 
 
-def _failures(block: Ledger) -> Check:
+def _failures(block: Ledger, _: float) -> Check:
     share = thermo.engine_failure_share(block)
     trapped = int((block.outcome == "rejected: surrogate").sum())
     if share <= ENGINE_FAILURES_ALLOWED:
@@ -165,14 +209,20 @@ def _failures(block: Ledger) -> Check:
     return Check("engine", Outcome.FAILS, said)
 
 
-def _adaptation(rows: Sequence[Row]) -> Check:
+def _adaptation(rows: Sequence[Row], block: Ledger) -> Check:
     freeze = freeze_row(rows)
     if freeze is None:
         return Check("adapt", Outcome.SKIPPED, "the journal has no freeze")
     reason = freeze.get("reason", "no reason given")
     if converged(freeze):
         return Check("adapt", Outcome.HOLDS, f"frozen at step {freeze.get('step')}: {reason}")
-    return Check("adapt", Outcome.WEAK, f"production began without convergence of the adapt phase: {reason}")
+    said = f"production began without convergence of the adapt phase: {reason}"
+    networks_met = (freeze.get("criteria") or {}).get("met", {}).get("generations", True)
+    if not networks_met and (block.generation < 0).all():
+        said += (
+            "; no network had come, so first principles drove all of it (coupling.first_principles_steps lets it wait for one)"
+        )
+    return Check("adapt", Outcome.WEAK, said)
 
 
 def _earlier_blocks(full: Mapping[int, Ledger]) -> Check:
@@ -185,13 +235,31 @@ def _earlier_blocks(full: Mapping[int, Ledger]) -> Check:
         if quoted is None or other is None:
             continue
         gap, error = abs(other.mean - quoted.mean), math.hypot(other.stderr, quoted.stderr)
-        if gap > ALARM * error:
+        if gap > statistics.ALARM * error:
             reasons.append(
                 f"block {number} disagrees with block {last}: energies differ by {1e3 * gap:.1f} ± {1e3 * error:.1f} meV"
             )
     if reasons:
         return Check("blocks", Outcome.WEAK, "; ".join(reasons))
     return Check("blocks", Outcome.HOLDS, f"{len(earlier)} earlier blocks agree" if earlier else "the only block")
+
+
+def _start(block: Ledger, rows: Sequence[Row]) -> Check:
+    """Whether the block's numbers drift away from its start, and how long the chain had settled before it."""
+    found = burn_in.remembered({name: by_walker(block, values) for name, values in block.observables.items()})
+    if found:
+        return Check("start", Outcome.WEAK, f"{found.told}: `renkei analyze --skip {found.steps}` leaves them out")
+    first = int(block.step.min())
+    stirred = [row["step"] for row in rows if row["event"] == "step" and row["step"] < first and _stirs(row)]
+    settled = first - 1 - max(stirred, default=0)
+    return Check(
+        "start", Outcome.HOLDS, f"no series drifts away from its start; the chain had settled for {settled} steps before"
+    )
+
+
+def _stirs(row: Row) -> bool:
+    """Whether a step is one of exploring or of a surrogate's walk, after which a chain has to settle."""
+    return row.get("move", "metropolis") != "metropolis"
 
 
 def _samples(block: Ledger) -> Check:
@@ -211,11 +279,23 @@ def _weights(block: Ledger) -> Check:
         return Check("weights", Outcome.HOLDS, "the chain samples the target itself: no weights")
     if not np.isfinite(logs).all():
         return Check("weights", Outcome.FAILS, "some samples have no weight")
-    effective, largest = statistics.kish(logs)
-    told = f"averages are reweighted: n_eff {effective:.0f} of {len(logs)}, largest weight {largest:.3f}"
-    if effective < FEWEST_WEIGHTED or largest > LARGEST_WEIGHT:
-        return Check("weights", Outcome.WEAK, f"{told}: too few (at least {FEWEST_WEIGHTED:.0f}, at most {LARGEST_WEIGHT:g})")
+    if np.ptp(logs) == 0:
+        return Check("weights", Outcome.HOLDS, "all weights are equal: the chain samples the target itself")
+    health = reweighting.weight_health(logs)
+    told = f"averages are reweighted from alpha {block.alpha[-1]:.3g}: {health.told}"
+    if health.refusal:
+        return Check("weights", Outcome.FAILS, f"{told}; {health.refusal}")
+    if health.largest > LARGEST_WEIGHT:
+        return Check("weights", Outcome.WEAK, f"{told}: one sample weighs too much (at most {LARGEST_WEIGHT:g})")
     return Check("weights", Outcome.REWEIGHT, told)
+
+
+def _approximation(block: Ledger) -> Check:
+    """What stood in for the target."""
+    stand_in = next((str(name) for name in block.approximation if name), "")
+    if not stand_in:
+        return Check("target", Outcome.HOLDS, "the target itself was labelled at every tested state")
+    return Check("target", Outcome.WEAK, f"{stand_in} stood for the target: all averages are those of this approximation")
 
 
 def _gaussian(block: Ledger) -> Check:

@@ -193,7 +193,10 @@ def forces_of(atoms: Any, where: str) -> Array:
 
 
 def stress_of(atoms: Any, where: str) -> Array | None:
-    """Stress of ASE atoms, (3, 3) eV/A^3 with tension positive, or None; a virial (eV) counts as minus stress times volume."""
+    """Stress of ASE atoms, (3, 3) eV/A^3 with tension positive, or None; a virial (eV) counts as minus stress times volume.
+
+    where: file and frame, for the BadSetting that a tensor of another size, or a number that is not finite, raises.
+    """
     if not atoms.pbc.all():
         return None
     results = atoms.calc.results if atoms.calc is not None else {}

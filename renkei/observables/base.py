@@ -72,20 +72,28 @@ class Values(NamedTuple):
     curves: Mapping[str, Part] = {}
 
 
-def no_more(series: Mapping[str, Array]) -> Mapping[str, Estimate]:
+def no_more(series: Mapping[str, Array], log_weights: Array | None) -> Mapping[str, Estimate]:
     """The `finish` of an observable whose numbers are plain averages."""
     return {}
+
+
+Series = Mapping[str, Array]
 
 
 class Observable(NamedTuple):
     """add: states -> their values, in the order of the steps.  axes: of every curve that `add` may name.
 
-    finish: all series (T, W) -> numbers that are no plain average; the series that it names are not shown by themselves.
+    finish: all series (T, W) and ln of the states' weights (T, W), None where they weigh the same -> numbers that are no plain
+    average; the series that it names are not shown by themselves.  weighable: whether states may have weights.
+    finish_levels: the same of two levels, from the surrogate's series, the target's and the weights (NaN where not labelled);
+    needed where there is a `finish`.
     """
 
     add: Callable[[States], Values]
     axes: Mapping[str, Axis] = {}
-    finish: Callable[[Mapping[str, Array]], Mapping[str, Estimate]] = no_more
+    finish: Callable[[Mapping[str, Array], Array | None], Mapping[str, Estimate]] = no_more
+    weighable: bool = True
+    finish_levels: Callable[[Series, Series, Array], Mapping[str, Estimate]] | None = None
 
 
 def histogram(samples: Array, edges: Array) -> Array:

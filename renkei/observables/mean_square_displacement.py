@@ -13,7 +13,7 @@ from renkei.observables.base import Axis, Observable, Part, States, System, Valu
 
 
 def build(system: System, largest_lag: int = 100) -> Observable:
-    """Every state is an origin; lags are in chosen states (steps, where none is left out), A^2."""
+    """Every state is an origin; lags are in chosen states (steps, where none is left out), A^2. BadSetting without a lag."""
     if largest_lag < 1:
         raise BadSetting(f"mean_square_displacement: largest_lag must be at least 1, got {largest_lag}")
     names = {f"mean_square_displacement_{chemical_symbols[z]}": system.numbers == z for z in np.unique(system.numbers)}
@@ -32,4 +32,4 @@ def build(system: System, largest_lag: int = 100) -> Observable:
             del kept[:-largest_lag]
         return Values(curves={name: Part(value, weight) for name, value in total.items()})
 
-    return Observable(add, dict.fromkeys(names, Axis("states", np.arange(1, largest_lag + 1))))
+    return Observable(add, dict.fromkeys(names, Axis("states", np.arange(1, largest_lag + 1))), weighable=False)

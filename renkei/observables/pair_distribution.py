@@ -14,6 +14,7 @@ def build(system: System, largest_A: float | None = None, bins: int = 200) -> Ob
     """Every bead is a structure; all images are counted, each state in its own cell.
 
     largest_A: end of the axis; by default half the shortest cell vector's, at most 10 A, or 6 A in clusters.
+    Raises BadSetting for an axis that is none.
     """
     periodic = bool(np.all(system.pbc))
     reach = largest_A or (min(10.0, 0.5 * float(np.linalg.norm(system.first_cell, axis=1).min())) if periodic else 6.0)

@@ -71,18 +71,25 @@ def _sample(frame: Frame) -> Sample:
 
 
 def train(
-    learner: Learner, data: TrainingSet, validation: Sequence[Frame], length: Length, shutdown: Shutdown, watch: Watch
+    learner: Learner,
+    data: TrainingSet,
+    validation: Sequence[Frame],
+    length: Length,
+    shutdown: Shutdown,
+    watch: Watch,
+    networks: int = 1,
 ) -> Course:
     """Train until the length is reached or a stop is asked for.
 
-    The best model is the one with the smallest product of energy and force error on the validation frames; without such
-    frames it is the last one. A fit that fails ends the course, which keeps what was best before.
+    The best model is the one with the smallest product of energy and force error on the validation frames, and of the error of
+    stresses where these frames have them; without such frames it is the last one. A fit that fails ends the course, which keeps
+    what was best before.  networks: how many a fit trains one after the other; they share a time limit.
     """
     begun = time.monotonic()
     model = learner.start(data)
     course = Course(model)
     course.seconds["preparing"] = time.monotonic() - begun
-    return _Session(learner, data, validation, shutdown, watch, course).run(length)
+    return _Session(learner, data, validation, shutdown, watch, course, networks).run(length)
 
 
 class _Session:
@@ -96,9 +103,10 @@ class _Session:
         shutdown: Shutdown,
         watch: Watch,
         course: Course,
+        networks: int,
     ) -> None:
         self.learner, self.data, self.validation = learner, data, validation
-        self.shutdown, self.watch, self.course = shutdown, watch, course
+        self.shutdown, self.watch, self.course, self.networks = shutdown, watch, course, networks
         self.planned: int | None = None
         self.limit_s = math.inf
         self.begun = time.monotonic()
@@ -128,7 +136,7 @@ class _Session:
         if length.epochs is not None:
             return 1, length.epochs
         if length.steps is not None:
-            self.planned = length.steps
+            self.planned = length.steps * self.networks
             return length.steps, 0
         return DEFAULT_STEPS, DEFAULT_EPOCHS
 
@@ -148,8 +156,9 @@ class _Session:
             return None
         pace = (times[-1] - times[TRIAL_STEPS]) / (len(times) - 1 - TRIAL_STEPS)
         left = seconds - (time.monotonic() - self.begun)
-        self.planned = max(1, int((1.0 - VALIDATION_SHARE) * left / pace))
-        return self.planned
+        each = max(1, int((1.0 - VALIDATION_SHARE) * left / pace / self.networks))
+        self.planned = each * self.networks
+        return each
 
     def _should_stop(self) -> bool:
         self.course.steps += 1
@@ -161,7 +170,7 @@ class _Session:
 
     def _on_epoch(self, row: Mapping[str, Any]) -> None:
         self.course.rows.append({**row, "step": int(row.get("step", self.course.steps))})
-        self.planned = int(row["steps"]) if "steps" in row else self.planned
+        self.planned = int(row["steps"]) * self.networks if "steps" in row else self.planned
 
     def _on_progress(self, snapshot: Callable[[], Model]) -> None:
         """Look at the model, unless the last look was so long that it is too early."""
@@ -180,7 +189,7 @@ class _Session:
             return
         begun = time.monotonic()
         found = parity.errors(self.validation, self._predictions(model))
-        score = found["energy_rmse_meV_per_atom"] * found["force_rmse_eV_per_A"]
+        score = found["energy_rmse_meV_per_atom"] * found["force_rmse_eV_per_A"] * found.get("stress_rmse_eV_per_A3", 1.0)
         course.validations.append({"step": course.steps, "seconds": begun - self.begun, **found})
         if math.isfinite(score) and score < course.best_score:
             course.best, course.best_step, course.best_score = model, course.steps, score

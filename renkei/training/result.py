@@ -30,7 +30,7 @@ Judged = dict[str, tuple[tuple[Frame, ...], Predictions]]
 
 
 def claim(folder: Path) -> None:
-    """Make the folder of a result; one that holds something is refused."""
+    """Make the folder of a result; one that holds something is refused (BadSetting)."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadSetting("is there already", f"--into {folder}", "name a new folder")
     atomic.make_folder(folder)

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from protocol.errors import BadSetting
 
 if TYPE_CHECKING:
-    from renkei.observe import Findings
+    from renkei.observe import Findings, Selection
 
 
 def analyze(
     run: Annotated[Path | None, typer.Argument(metavar="RUN", help="run folder")] = None,
     observable: Annotated[str, typer.Option(metavar="NAME[,NAME...]", help="what to compute; --list names them")] = "",
-    simulator: Annotated[str, typer.Option(metavar="NAME", help="which one, where there are several")] = "",
+    simulator: Annotated[str, typer.Option(metavar="NAME", help="one of several (else each, and --into wants one)")] = "",
     phase: Annotated[str, typer.Option(help="production: the quoted block; adapt: never to be quoted")] = "production",
+    all_blocks: Annotated[bool, typer.Option("--all-blocks", help="every full production block, not the last one alone")] = False,
     stride: Annotated[int, typer.Option(metavar="N", help="every N-th state")] = 1,
+    skip: Annotated[int, typer.Option(metavar="N", help="leave out the first N steps of the block")] = 0,
+    chain: Annotated[bool, typer.Option("--chain", help="of a two-level block, the chain beside it alone")] = False,
+    rung: Annotated[float | None, typer.Option(metavar="T_K", help="of a ladder of temperatures; else the lowest")] = None,
     into: Annotated[Path | None, typer.Option(metavar="FILE.h5", help="write series and curves")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object with means and curves, by simulator")] = False,
     listed: Annotated[bool, typer.Option("--list", help="name the observables")] = False,
 ) -> None:
     """Compute observables from the trajectories of a run: means with errors, effective samples and R-hat, and curves."""
+    from protocol import jsontext
     from renkei import observe
 
     if listed:
@@ -34,14 +41,40 @@ def analyze(
     if run is None or not observable:
         raise BadSetting("say which run and which observables", next="e.g. renkei analyze RUN --observable energy,bonds")
     wanted = list(dict.fromkeys(name.strip() for name in observable.split(",") if name.strip()))
-    _show(_compute(run, wanted, simulator, phase, stride, into), phase)
-    if into is not None:
+    if all_blocks and phase != "production":
+        raise BadSetting("--all-blocks is for production", next="leave --phase out")
+    if all_blocks and skip:
+        raise BadSetting("--skip is for one block, the quoted one", next="leave --all-blocks out")
+    if all_blocks and rung is not None:
+        raise BadSetting("--all-blocks takes the lowest rung", next="leave --rung out")
+    selection = observe.Selection(phase, stride, skip, temperature_K=rung, all_blocks=all_blocks, chain=chain)
+    told = {}
+    for name in [simulator] if simulator else _simulators(run, into):
+        if not simulator and name and not as_json:
+            print(f"\n{name}", flush=True)
+        chosen, found = _compute(run, wanted, name, selection, into)
+        if as_json:
+            told[chosen] = _plain(found)
+        else:
+            _show(found, phase)
+    if as_json:
+        print(jsontext.dumps({"run": str(run), "phase": phase, "simulators": told}, indent=1).decode())
+    elif into is not None:
         print(f"series and curves: {into}")
 
 
-def _compute(run: Path, wanted: list[str], simulator: str, phase: str, stride: int, into: Path | None) -> Findings:
+def _simulators(run: Path, into: Path | None) -> list[str]:
+    """All simulators by name where there are several; [""] for the only one, and for a file, which takes one."""
+    from renkei.run_data import RunData
+
+    several = RunData(run).simulators
+    return several if len(several) > 1 and into is None else [""]
+
+
+def _compute(run: Path, wanted: list[str], simulator: str, selection: Selection, into: Path | None) -> tuple[str, Findings]:
+    """The simulator's name, and what was found."""
     from protocol.store import Store
-    from renkei.observe import observe
+    from renkei.observe_levels import observe_quoted
     from renkei.observed_file import ObservedFile
     from renkei.run_data import RunData
 
@@ -49,12 +82,35 @@ def _compute(run: Path, wanted: list[str], simulator: str, phase: str, stride: i
     chosen = data.simulator(simulator)
     store = Store(run)
     if into is None:
-        return observe(store, chosen, wanted, phase, stride)
-    facts = {"run": str(run), "simulator": chosen.name, "phase": phase, "stride": stride}
-    with ObservedFile(into, facts) as file:
-        found = observe(store, chosen, wanted, phase, stride, sink=file.append)
+        return chosen.name, observe_quoted(store, chosen, wanted, selection)
+    facts = {name: value for name, value in asdict(selection).items() if value is not None}
+    with ObservedFile(into, {"run": str(run), "simulator": chosen.name, **facts}) as file:
+        found = observe_quoted(store, chosen, wanted, selection, sink=file.append)
         file.finish(found)
-    return found
+    return chosen.name, found
+
+
+def _plain(found: Findings) -> dict[str, Any]:
+    """What `--json` prints of one simulator; a mean or curve with a `refusal` is not to be quoted."""
+    averages = {
+        name: {**one.estimate._asdict(), "r_hat": one.r_hat, "unit": one.unit, "refusal": one.refusal}
+        | ({"chain": one.beside._asdict()} if one.beside else {})
+        for name, one in found.averages.items()
+    }
+    curves = {
+        name: {
+            "x": one.axis.points,
+            "x_label": one.axis.label,
+            "value": one.estimate.value,
+            "stderr": one.estimate.stderr,
+            "ess": one.estimate.ess,
+            "refusal": one.refusal,
+        }
+        for name, one in found.curves.items()
+    }
+    weights = found.weights._asdict() if found.weights else None
+    steps = {"states": len(found.step), "first_step": found.step[0], "last_step": found.step[-1]}
+    return {**steps, "averages": averages, "curves": curves, "weights": weights, "notes": list(found.notes)}
 
 
 def _show(found: Findings, phase: str) -> None:
@@ -66,11 +122,21 @@ def _show(found: Findings, phase: str) -> None:
     first, last = found.step[0], found.step[-1]
     console = Console()
     console.print(f"{phase}: {len(found.step)} states, steps {first} to {last}", highlight=False)
-    table = Table("observable", "mean ± standard error", "unit", "effective samples", "R-hat")
+    if found.weights:
+        console.print(f"reweighted to first principles: {found.weights.told}", highlight=False)
+    for note in found.notes:
+        console.print(note, highlight=False, markup=False)
+    beside = any(average.beside for average in found.averages.values())
+    names = ("observable", "mean ± standard error", "unit", "effective samples", "R-hat", *(["chain"] if beside else []))
+    table = Table(*names)
+    table.columns[0].no_wrap = True  # a name that is cut is nobody's, however narrow the terminal
     for name, average in found.averages.items():
         told = average.refusal or pair(average.estimate.mean, average.estimate.stderr)
         label = name.removesuffix(f"_{average.unit}") if average.unit else name
-        table.add_row(label, told, average.unit, number(average.estimate.ess, ".0f"), number(average.r_hat, ".3f"))
+        other = average.beside
+        more = [pair(other.mean, other.stderr) if other else ""] if beside else []
+        ess = min(average.estimate.ess, average.estimate.samples)  # a short antithetic series claims more than it has
+        table.add_row(label, told, average.unit, number(ess, ".0f"), number(average.r_hat, ".3f"), *more)
     for name, curve in found.curves.items():
         points = curve.axis.points
         told = curve.refusal or f"{len(points)} points, {curve.axis.label} {points[0]:.4g} to {points[-1]:.4g}"

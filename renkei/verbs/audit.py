@@ -70,6 +70,8 @@ def _sentence(samples: Mapping[str, Any]) -> str:
     outcomes = ", ".join(f"{name or 'unknown'} {count}" for name, count in samples["outcomes"].items())
     if samples["phase"] == "adapt":
         rule = f"{explored} explored by the surrogate, the rest decided by first principles; never averaged"
+    elif samples["walked"]:
+        rule = f"{samples['walked']} of the surrogate's own walk, the rest decided by first principles; everything frozen"
     else:
         rule = "each decided by first principles, everything frozen"
     return f"{samples['phase']}: {rows} rows, {rule}; driven by {', '.join(drivers)}; {outcomes}"

@@ -9,18 +9,24 @@ from typing import Annotated
 import typer
 
 from protocol.errors import BadSetting, Exit
-from renkei.doctor import MACHINE, RUN, Finding
+from renkei.doctor import MACHINE, RUN, Finding, other_node
 from renkei.plugins import is_run_folder
 
 
 def doctor(
     run: Annotated[Path | None, typer.Argument(metavar="RUN", help="run folder, whose file system is tried too")] = None,
+    peer: Annotated[
+        float | None,
+        typer.Option(min=1.0, metavar="SECONDS", help="also wait so long for the doctor of another node that sees RUN"),
+    ] = None,
 ) -> None:
     """Try Python, kernels, MPI, torch, engines, cores and disks; exit 1 if something that every run needs is broken."""
     if run is not None and not is_run_folder(run):
         raise BadSetting("is no run folder", str(run))
+    if peer is not None and run is None:
+        raise BadSetting("--peer needs a run folder", "renkei doctor", "name one that both nodes see")
     broken = False
-    for finding in _findings(run):
+    for finding in _findings(run, peer):
         word = "BROKEN" if finding.broken else "note" if finding.todo else "OK"
         print(f"{word:6}  {finding.subject:13} {finding.found}", flush=True)
         if finding.todo:
@@ -30,7 +36,9 @@ def doctor(
         raise typer.Exit(int(Exit.DEFECT))
 
 
-def _findings(run: Path | None) -> Iterator[Finding]:
+def _findings(run: Path | None, peer_s: float | None) -> Iterator[Finding]:
     yield from (check() for check in MACHINE)
     if run is not None:
         yield from (check(run) for check in RUN)
+        if peer_s is not None:
+            yield other_node(run, peer_s)

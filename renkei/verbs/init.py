@@ -9,12 +9,14 @@ from typing import Annotated
 
 import typer
 
+from protocol import atomic
 from protocol.errors import BadSetting
 from protocol.setting_errors import nearest
-from protocol.settings import load, plugin_names
+from protocol.settings import load, parse_override, plugin_names
 from renkei import first_config, prepare, templates
 from renkei.plugins import PLUGINS, is_run_folder
 from sim_daemon.engines import base as engines
+from sim_daemon.samplers import base as samplers
 from sim_daemon.system import check_structure, read_atoms, read_system
 
 
@@ -28,6 +30,9 @@ def init(
     charge: Annotated[int | None, typer.Option(help="total charge (else the file's, else 0)")] = None,
     multiplicity: Annotated[int | None, typer.Option(min=1, help="spin multiplicity (else the file's, else the lowest)")] = None,
     temperature_k: Annotated[float, typer.Option("--temperature-K", min=0.001, help="temperature, K")] = 300.0,
+    machine: Annotated[
+        str | None, typer.Option(metavar="NAME", help="a shipped machine.yaml of a batch system, e.g. slurm, pbs, pjm")
+    ] = None,
     changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change one key")] = None,
 ) -> None:
     """Make a run folder: run.yaml and machine.yaml with comments, and a copy of the structure."""
@@ -36,13 +41,16 @@ def init(
         raise BadSetting("wants --structure FILE or --config NAME", "renkei init", f"shipped configurations: {known}")
     if is_run_folder(run):
         raise BadSetting("holds a run already", str(run), "choose another folder, or edit its run.yaml")
+    profile = templates.machine(machine) if machine is not None else None
     if config is not None:
         file = templates.config(config)
-        path = load(file, PLUGINS, changes or []).structure_path
-        prepare.write(run, file.read_text("utf-8"), path, changes or [])
+        prepare.write(run, file.read_text("utf-8"), prepare.structures(file, changes or []), changes or [])
     else:
         _from_structure(run, structure or Path(), engine, (charge, multiplicity, temperature_k), changes or [])
-    print(f"{run}: run.yaml, machine.yaml, structure; next: renkei check {run}, renkei run {run}")
+    if profile is not None:
+        atomic.replace_bytes(run / prepare.MACHINE, profile.read_bytes())
+    start = "run" if load(run, PLUGINS).machine.scheduler.name == "local" else "submit"
+    print(f"{run}: run.yaml, machine.yaml, structure; next: renkei check {run}, renkei {start} {run}")
 
 
 def _from_structure(
@@ -62,13 +70,21 @@ def _from_structure(
         if engine == "tblite"
         else f"{{name: {engine}}}"
     )
-    text = first_config.science(structure.name, formula, section, guessed, wishes[2])
+    text = first_config.science(structure.name, formula, section, guessed, wishes[2], _flies(changes))
     science, machine = prepare.edited(text, first_config.machine(guessed.beads), changes)
     _validate(science, machine, structure)
     prepare.write_folder(run, science, machine, structure)
     print(
         f"{formula}: {guessed.kind}, charge {guessed.charge:+d}, multiplicity {guessed.multiplicity}, start-up: {guessed.startup}"
     )
+
+
+def _flies(changes: Sequence[str]) -> bool:
+    """Whether the sampler that `changes` ask for makes trajectories; so does the one that is written without them."""
+    asked = [value for keys, value in map(parse_override, changes) if keys == ("science", "sampler", "name")]
+    if not asked or asked[-1] not in plugin_names(samplers.load):
+        return True
+    return "trajectory_fs" in samplers.load(asked[-1]).Settings.model_fields
 
 
 def _validate(science: str, machine: str, structure: Path) -> None:

@@ -41,8 +41,8 @@ def write(view: RunView) -> dict[str, Any]:
     found: dict[str, Any] = jsontext.plain(results.report(view, states))
     drawn = {}
     for simulator in view.simulators:
-        number, block, _ = results.quoted_block(simulator)
-        drawn[simulator.name] = figures.draw(view, simulator, block, results.quoted_states(states[simulator.name], number))
+        block = results.quoted_block(simulator)[1]
+        drawn[simulator.name] = figures.draw(view, simulator, block, results.quoted_states(states[simulator.name], block))
     folder = view.root / names.REPORT
     atomic.make_folder(folder)
     for name, pictures in drawn.items():

@@ -20,4 +20,4 @@ def resume(
     """Go on with the run in a run folder: the same as `renkei run` again."""
     if not is_run_folder(Path(source)):
         raise BadSetting("is no run folder", str(source), "`renkei run FILE.yaml` begins a run")
-    run_verb.run(source, None, ranks, duration, steps, changes, None, quiet)
+    run_verb.run(source, None, ranks, duration, steps, changes, None, quiet=quiet)

@@ -14,6 +14,8 @@ from rich.table import Table
 from protocol import names
 from protocol.errors import BadSetting, Exit
 from protocol.records import PeerState
+from protocol.settings import load
+from protocol.store import Store
 from renkei import run_view
 from renkei.analysis.ledger import decided, in_phase
 from renkei.plugins import is_run_folder
@@ -24,12 +26,17 @@ from renkei.run_view import DaemonView, RunView
 def status(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="run folder")],
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
+    finished: Annotated[
+        str | None, typer.Option(metavar="NAME", help="only: has this simulator (or all) completed its production?")
+    ] = None,
 ) -> None:
     """What both jobs of a run are doing, where their time goes and what they have done; exit 13 if a job died."""
     if not is_run_folder(run):
         raise BadSetting("is no run folder", str(run))
+    if finished is not None:
+        raise typer.Exit(int(_finished(run, finished)))
     view = run_view.read(run)
-    found = facts(view)
+    found = facts(view) | {"jobs": _jobs(run)}
     if as_json:
         print(json.dumps(found, indent=2))
     else:
@@ -41,7 +48,7 @@ def status(
 def facts(view: RunView) -> dict[str, Any]:
     """What `--json` prints."""
     simulators = {simulator.name: _simulator(simulator) for simulator in view.simulators}
-    trainer = _daemon(view.trainer) | {"published": len(view.trainer.published)} if view.trainer else None
+    trainer = _trainer(view.trainer) if view.trainer else None
     daemons = [*view.simulators, *([view.trainer] if view.trainer else [])]
     return {
         "run": str(view.root),
@@ -51,6 +58,23 @@ def facts(view: RunView) -> dict[str, Any]:
         "control": sorted(view.control),
         "findings": [f"{daemon.role} ended without a word" for daemon in daemons if _died(daemon)],
     }
+
+
+def _finished(run: Path, name: str) -> Exit:
+    """One line, and 0 if there is nothing left to do; for job scripts."""
+    chosen = load(run, {}).science.simulators if name == "all" else [name]
+    left = [one for one in chosen if not Store(run).complete(names.simulator_role(one))]
+    print(f"{', '.join(left)}: not complete" if left else f"{', '.join(chosen)}: production is complete, nothing is left to do")
+    return Exit.FINDINGS if left else Exit.DONE
+
+
+def _jobs(run: Path) -> list[str]:
+    """A line for each job that was submitted."""
+    if not any((run / names.JOBS).glob("submission-*")):
+        return []
+    from renkei import submission  # who never submits needs no templates
+
+    return submission.lines(run)
 
 
 def _died(daemon: DaemonView) -> bool:
@@ -80,6 +104,11 @@ def _simulator(simulator: run_view.SimulatorView) -> dict[str, Any]:
     }
 
 
+def _trainer(trainer: run_view.TrainerView) -> dict[str, Any]:
+    comings = [{key: row[key] for key in ("simulator", "epoch", "what")} for row in trainer.attendance]
+    return _daemon(trainer) | {"published": len(trainer.published), "batches": trainer.batches, "attendance": comings}
+
+
 def _show(view: RunView, found: Mapping[str, Any]) -> None:
     console = Console()
     table = Table("job", "state", "doing", "where its time went", title=str(view.root), title_justify="left")
@@ -97,6 +126,11 @@ def _show(view: RunView, found: Mapping[str, Any]) -> None:
     for name, simulator in found["simulators"].items():
         for phase, share in simulator["acceptance"].items():
             console.print(f"{name}: {phase}: {simulator['steps'][phase]} steps, acceptance {share:.2f}", highlight=False)
+    if found["trainer"] and len(found["simulators"]) > 1:
+        learned = ", ".join(f"{name} {count}" for name, count in found["trainer"]["batches"].items())
+        console.print(f"batches that the trainer has learned from: {learned or 'none'}", highlight=False)
+    for line in found["jobs"]:
+        console.print(line, highlight=False, soft_wrap=True)
     if view.control:
         console.print(f"asked for: {', '.join(sorted(view.control))}", highlight=False)
     for finding in found["findings"]:

@@ -62,8 +62,9 @@ def _work(into: Path, settings: Any, sources: dict[str, list[str]], material: An
     for line in (*material.warnings, _intention(material, learner)):
         bar.say(line)
     shutdown = Shutdown(None, set)
+    networks = getattr(settings.science.learner, "committee", 1)
     try:
-        course = training.train(learner, species, material.validation, length, shutdown, bar.tick)
+        course = training.train(learner, species, material.validation, length, shutdown, bar.tick, networks)
     finally:
         bar.close()
         shutdown.restore()

@@ -30,6 +30,7 @@ class Settings(EngineSettings):
     parameters: dict[str, Any] = {}  # its keyword arguments, in ASE's units
     charge_parameter: str | None = None  # name of the argument that takes system.charge; needed where that is not 0
     multiplicity_parameter: str | None = None  # of the argument that takes system.multiplicity; needed where that is not 1
+    without_electrons: bool = False  # a force field, whose energy knows neither charge nor multiplicity: neither is needed
 
 
 def build(settings: Settings, context: EngineContext) -> Engine:
@@ -42,9 +43,10 @@ def build(settings: Settings, context: EngineContext) -> Engine:
         key = getattr(settings, f"{name}_parameter")
         if key is not None:
             parameters[key] = value
-        elif value != usual:
+        elif value != usual and not settings.without_electrons:
             what = f"system.{name} is {value}, and nobody says how this calculator is told so"
-            raise BadSetting(what, f"engine.{name}_parameter", f"name the calculator's argument, e.g. {name}_parameter: {name}")
+            named = f"name the calculator's argument, e.g. {name}_parameter: {name}"
+            raise BadSetting(what, f"engine.{name}_parameter", f"{named}; or, for a force field, without_electrons: true")
     return AnyCalculator(settings, context, find(settings.calculator), parameters)
 
 

@@ -102,7 +102,7 @@ def serial_ase() -> None:
 
 
 def empty_folder(folder: Path) -> None:
-    """Make `folder` exist and hold nothing, so that no call sees the files of an earlier one."""
+    """Make `folder` exist and hold nothing: no call sees the files of an earlier one. EnvironmentFailed if that cannot be."""
     try:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)

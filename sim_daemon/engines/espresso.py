@@ -116,7 +116,7 @@ class Espresso:
         )
 
     def label(self, structure: Structure, rung: int = 0) -> Label:
-        """As Engine.label; eV, eV/A, eV/A^3."""
+        """As Engine.label; eV, eV/A, eV/A^3. BadSetting for a cell that is not periodic in three directions."""
         if not structure.pbc.all():
             raise BadSetting(
                 "engine espresso needs a cell periodic in three directions", "system.structure", "put the molecule in a box"

@@ -45,7 +45,7 @@ class PotentialEngine:
         self.fingerprint = bridge.fingerprint(settings, context, FORMULA)
 
     def label(self, structure: Structure, rung: int = 0) -> Label:
-        """As Engine.label; eV, eV/A, eV/A^3."""
+        """As Engine.label; eV, eV/A, eV/A^3. BadSetting where there are centres for another number of atoms."""
         if self._wells not in (1, len(structure.numbers)):
             what = f"{self._wells} centres for {len(structure.numbers)} atoms"
             raise BadSetting(what, "engine.centres_A", "give one for each atom, or one for all")

@@ -61,7 +61,7 @@ class Pyscf:
         self._limit = TimeLimit(settings.timeout_s)
 
     def label(self, structure: Structure, rung: int = 0) -> Label:
-        """As Engine.label; eV, eV/A; no stress."""
+        """As Engine.label; eV, eV/A; no stress. BadSetting for a periodic structure."""
         from ase.units import Bohr, Hartree
 
         if structure.pbc.any():

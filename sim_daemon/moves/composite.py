@@ -17,10 +17,10 @@ from kernels.random_numbers import Rng
 from kernels.ring_polymer import RingPolymer
 from protocol.records import Phase
 from sim_daemon.moves.accept import accept
+from sim_daemon.moves.flight import evaluate
 from sim_daemon.moves.harvest import Bill, Harvest
 from sim_daemon.moves.local import LocalMove
 from sim_daemon.moves.local_chain import Place, Values, Wandered, tally, wander
-from sim_daemon.moves.ring_move import evaluate
 from sim_daemon.moves.trajectory import draw_steps, sane
 from sim_daemon.observables import observe
 from sim_daemon.samplers.base import Info, Plan, State

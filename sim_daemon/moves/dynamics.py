@@ -6,7 +6,6 @@ Bussi and Parrinello 2007; Ceriotti et al. 2010). Averages are those of the fini
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +13,8 @@ import numpy as np
 from kernels.arrays import Array
 from kernels.random_numbers import Rng
 from kernels.ring_polymer import RingPolymer
-from sim_daemon.moves.ring_move import PATH_EVERY, Costs, motion_energy
+from sim_daemon.moves.flight import driver_log_ratio
+from sim_daemon.moves.ring_move import PATH_EVERY, Costs
 from sim_daemon.moves.thermostat import pile, refresh
 from sim_daemon.moves.trajectory import Trajectory, integrate
 from sim_daemon.observables import observe
@@ -50,7 +50,7 @@ def dynamics_step(
     for k in range(1, steps + 1):
         _thermostat(ring, now.momenta, kept, generators)
         then = integrate(ring, now, forces, plan.timestep_fs, (~now.trapped).astype(int))
-        drift += [_drift(ring, now, then, w) for w in walkers]  # not a number once trapped
+        drift += [driver_log_ratio(ring, now, then, w) for w in walkers]  # not a number once trapped
         now = then
         _thermostat(ring, now.momenta, kept, generators)
         if k == steps or k % PATH_EVERY == 0:
@@ -70,14 +70,6 @@ def dynamics_step(
     return new, tuple(
         _info(ring, target, new, costs, bool(now.trapped[w]), float(drift[w]), steps, length_fs, w) for w in walkers
     )
-
-
-def _drift(ring: RingPolymer, start: Trajectory, end: Trajectory, w: int) -> float:
-    """-beta times the change of walker w's energy between two kicks of the thermostat; NaN where it was trapped."""
-    if end.trapped[w]:
-        return math.nan
-    motion = motion_energy(ring, end, w) - motion_energy(ring, start, w)
-    return -ring.beta * (motion + float(np.mean(end.energies[w]) - np.mean(start.energies[w])))
 
 
 def _thermostat(ring: RingPolymer, momenta: Array, kept: Array, generators: list[np.random.Generator]) -> None:

@@ -17,7 +17,7 @@ from kernels.random_numbers import Rng
 from kernels.ring_polymer import RingPolymer
 from sim_daemon.moves.accept import accept
 from sim_daemon.moves.cell import Barostat
-from sim_daemon.moves.ring_move import Flight, LogRatios, fly, log_ratios
+from sim_daemon.moves.flight import Flight, LogRatios, depart, log_ratios, straight
 from sim_daemon.samplers.base import Info, Plan, Point, State
 from sim_daemon.target import Target, TargetValues
 
@@ -48,7 +48,8 @@ def explore_step(
     barostat: Barostat | None = None,
 ) -> tuple[State, tuple[Info, ...]]:
     """One trajectory of every walker, accepted or rejected by the surrogate itself; at constant pressure the cells walk too."""
-    flight = fly(ring, target, state, surrogate, plan, rng, barostat)
+    departure = depart(ring, target.system.structure, state, surrogate, plan, rng, None)
+    flight = straight(barostat)(ring, departure, plan, rng).flight
     end = flight.journey.end
     walkers = range(len(state.positions))
     ratios = [_log_ratios(ring, flight, w) for w in walkers]
@@ -59,7 +60,7 @@ def explore_step(
     labelled = _label(target, positions, cells, rng)
     refuges, refuge_cells, infos = list(state.refuges), list(state.refuge_cells), []
     for w in walkers:
-        residual = ring.beta * (labelled.values.energies[labelled.rows(w)] - surrogate_energies[w][labelled.beads[w]])
+        residual = ring.of(w).beta * (labelled.values.energies[labelled.rows(w)] - surrogate_energies[w][labelled.beads[w]])
         hole = not np.all(np.abs(residual) <= HOLE_KT)
         infos.append(_info(flight, labelled, w, bool(taken[w]), hole, ratios[w], residual, plan, cells[w].copy()))
         if hole:

@@ -84,9 +84,9 @@ def integrate(
 ) -> Trajectory:
     """Move W walkers, walker w by steps[w] time steps; trapped walkers stop where they are.
 
-    `start` holds the first energies and forces.  A walker's bits do not depend on the others.
+    `start` holds the first energies and forces.  steps: (W,) int.  A walker's bits do not depend on the others.
     """
-    free = ring.free_step(timestep_fs)
+    free = ring.free_steps(timestep_fs, len(steps))
     positions, momenta = start.positions.copy(), start.momenta.copy()
     energies, gradient, trapped = start.energies.copy(), start.forces.copy(), start.trapped.copy()
     half = 0.5 * timestep_fs / ring.beads
@@ -99,7 +99,7 @@ def integrate(
             break
         for w in moving:
             momenta[w] += kicks[w]
-            _fly(free, modes[w], momenta[w])
+            _fly(free[w], modes[w], momenta[w])
             positions[w] = ring.to_beads(modes[w])
         found = forces(moving, positions[moving])
         energies[moving], gradient[moving] = found

@@ -2,7 +2,8 @@
 
 To add one: a file here with `Settings` (frozen pydantic) and `build(settings, ring, target) -> Sampler`, and
 tests/sim_daemon/samplers/test_NAME.py. The file name is the YAML name. A sampler whose adapt phase is another one than that of
-trajectories also has `adapter(settings, system) -> Adapter`.
+trajectories also has `adapter(settings, system) -> Adapter`; one without a surrogate says `learns: ClassVar[bool] = False` in its
+Settings.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 class RingSettings(Section):
     """Keys of the hybrid Monte Carlo samplers on ring polymers; beads: 1 is the classical method."""
 
+    learns: ClassVar[bool] = True
+
     name: str
     ensemble: Ensemble
     beads: int = Field(32, ge=1, le=4096)  # P; a usable rule is P >= 2 hbar omega_max/(kB T)
@@ -44,11 +47,25 @@ class RingSettings(Section):
     mode_wavenumber_per_cm: Auto = "auto"  # omega_ref of the sampling masses; auto: by species
 
 
+def learns(settings: Section) -> bool:
+    """Whether the sampler of these settings uses a trainer's weights."""
+    return getattr(settings, "learns", True)
+
+
 class Move(StrEnum):
     """What a step does."""
 
     METROPOLIS = "metropolis"  # decided by first principles: exact
     EXPLORE = "explore"  # the surrogate's own ensemble, a few beads labelled: adapt only
+    # of a two-level block: the surrogate's own chain goes on, and nothing decides about it but the surrogate
+    EQUILIBRATE = "equilibrate"  # away from its start
+    PROBE = "probe"  # then its ring is labelled, to see whether the model is good enough
+    LEVEL_1 = "level_1"  # a sample with the surrogate's energies
+    LEVEL_2 = "level_2"  # the same, then its ring is labelled
+
+
+WALKS = (Move.EQUILIBRATE, Move.PROBE, Move.LEVEL_1, Move.LEVEL_2)
+LABELLED_WALKS = (Move.PROBE, Move.LEVEL_2)
 
 
 @dataclass(frozen=True)
@@ -62,9 +79,10 @@ class Plan:
     timestep_fs: float
     trajectory_fs: float
     move: Move = Move.METROPOLIS
-    chain_moves: int = 0  # local moves of the surrogate between two tests, at most; of samplers that make them
+    chain_moves: int = 0  # of the surrogate's own chain: local ones between two tests, at most; of two levels, those of a step
     widths: Mapping[str, float] = field(default_factory=dict)  # of local moves, by kind, in the kind's own unit
     cell_step: float = 0.0  # standard deviation of ln(V'/V) in a jump of the cell; 0 where none is made
+    alpha: float = 1.0  # share of first principles in the potential that decides; the rest goes to the samples' weights
 
 
 @dataclass(frozen=True)
@@ -79,7 +97,13 @@ class State:
     refuge_cells: tuple[Array, ...] = ()  # by walker: (R, 3, 3) A, of those rings
     stresses: Array | None = None  # (W, P, 3, 3) eV/A^3, of the target (NaN: unknown); at constant pressure alone
     momenta: Array | None = None  # (W, P, N, 3) eV fs/A, of the modes; None: the next step draws fresh ones
+    # (W, K) eV, what a first test called, with the restraint: a cheap engine at the P beads, or the engine at contracted ones
+    cheap_energies: Array | None = None
+    contracted_with: str = ""  # digest of the surrogate that the energies and forces rest on; "": they are the target's own
     seen: Seen | None = None  # what has been labelled, for samplers that look for novelty in adapt
+    aside: Array | None = None  # (W, P, N, 3) A, where the chain waits while the surrogate's own walk goes on; None: it does not
+    replicas: Array | None = None  # (W,) int: where the ring of each walker stood at first; on a ladder of temperatures alone
+    rounds: int = 0  # steps on the ladder that exchanges are counted by
 
 
 class Point(NamedTuple):
@@ -93,14 +117,25 @@ class Point(NamedTuple):
     cell: Array  # (3, 3) A
 
 
+class Swap(NamedTuple):
+    """A tried exchange of rings with the next rung; written by the lower walker."""
+
+    partner: int  # the other walker
+    accepted: bool
+    log_ratio: float  # ln of the acceptance ratio of the last test; nan where an earlier one refused
+
+
 @dataclass(frozen=True)
 class Info:
     """What people want to know of one walker's step; the same for every sampler."""
 
     accepted: bool
     outcome: str
-    log_ratio: float  # ln of the acceptance ratio, exact target; nan when the proposal was trapped, or where nothing is tested
-    log_ratio_integrator: float  # -beta dH of the potential that drove the trajectory
+    log_ratio: (
+        float  # ln of the acceptance ratio of the last test; nan without one: trapped, refused before, or untested dynamics
+    )
+    # -beta dH of the potential that drove the trajectory; no part of log_ratio where it had a test of its own
+    log_ratio_integrator: float
     log_ratio_model: float  # the rest: -beta d(V_target - V_surrogate); 0 for first principles alone
     md_steps: int
     length_fs: float
@@ -110,6 +145,12 @@ class Info:
     observables: Mapping[str, float]
     log_ratio_cell: float | None = None  # the share of a jump of the cell, with p dV and the measure; None without a jump
     counts: Mapping[str, int] = field(default_factory=dict)  # of local moves by kind, and of novel structures; {} without
+    cheap_calls: int = 0  # of the cheap engine
+    temperature_K: float | None = None  # of the walker's rung; None without a ladder
+    replica: int | None = None  # which ring stands there, by the walker where it stood at first
+    swap: Swap | None = None
+    squared_jump_A2: float | None = None  # of the proposal, mass-weighted over centroids; nan where it was trapped, None without
+    approximation: str = ""  # what stands for the target where the target itself did not decide
 
 
 class Sampler(NamedTuple):

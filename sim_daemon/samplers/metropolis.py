@@ -189,7 +189,10 @@ def unlike_pairs(numbers: Array) -> Array:
 
 
 def molecules(given: Literal["auto"] | list[list[int]], base: Structure) -> tuple[local.Group, ...]:
-    """Groups of two atoms or more: those that are given (atoms counted from 1), or by bonds of the start structure."""
+    """Groups of two atoms or more: those that are given (atoms counted from 1), or by bonds of the start structure.
+
+    Raises BadSetting for an atom that is not there, or in two molecules.
+    """
     if given == "auto":
         owner = molecule_of(Atoms(base.numbers, base.positions, cell=base.cell, pbc=base.pbc))
         lists = [np.flatnonzero(owner == k) for k in range(owner.max(initial=-1) + 1)]

@@ -7,7 +7,7 @@ chain is `trajectory_fs` of dynamics, its end the next sample.
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -22,6 +22,8 @@ from sim_daemon.target import Target
 
 class Settings(RingSettings):
     """pimd: the time step is not tuned (auto: 1/22 of the stiffest period), for it decides the error."""
+
+    learns: ClassVar[bool] = False
 
     name: Literal["pimd"] = "pimd"
     ensemble: Nvt

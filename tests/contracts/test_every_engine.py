@@ -70,7 +70,7 @@ CASES = {
         {"calculator": "ase.calculators.emt.EMT"},
         crystal([29, 28], [[0, 0, 0], [1.4075, 1.3775, 1.3275]], 0.75),
         {"calculator": "ase.calculators.lj.LennardJones", "parameters": {"asap_cutoff": True}, "charge_parameter": "q",
-         "multiplicity_parameter": "m"},
+         "multiplicity_parameter": "m", "without_electrons": True},
     ),
     "espresso": Case(
         {"pseudopotentials": {"Si": "Si.pz-vbc.UPF"}, "ecutwfc_Ry": 8.0, "conv_thr_Ry": 1e-11},

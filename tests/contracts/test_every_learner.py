@@ -1,6 +1,6 @@
 """What every learner must do; a new file in train_daemon/learners is tested as soon as it has a case here.
 
-The example of docs/extending.md is tested as a stranger's learner would be: from outside, by its dotted name.
+The examples of docs/extending.md are tested as a stranger's learner would be: from outside, by their dotted names.
 """
 
 import sys
@@ -24,14 +24,15 @@ from train_daemon.learners.base import load as load_learner
 
 FOLDER = Path(train_daemon.learners.__file__).parent
 OURS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in ("__init__", "base"))
-EXAMPLE = "examples.linear_learner"
+EXAMPLES = ("examples.linear_learner", "examples.radial_learner")
 SHORT = {"radial": {"order": 5, "cutoff_A": 4.0}, "angular": {"order": 3, "cutoff_A": 3.5}, "batch": 8}
 SPLINES = {"radial": {"intervals": 8, "cutoff_A": 4.0}, "angular": {"intervals": 5, "cutoff_A": 3.5}, "basis": "bspline"}
 CASES = {
     "chebyshev_bpnn": {**SHORT, "hidden": (10,)},
     "kan": {**SHORT, "functions": 10, "hidden": ()},
     "kan bspline": {**SHORT, **SPLINES, "functions": 10, "hidden": ()},
-    EXAMPLE: {key: SHORT[key] for key in ("radial", "angular")},
+    EXAMPLES[0]: {key: SHORT[key] for key in ("radial", "angular")},
+    EXAMPLES[1]: {"order": 8, "cutoff_A": 4.0, "batch": 8},
 }
 NUMBERS = np.array([8, 1, 1])
 START = np.array([[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0]])
@@ -83,7 +84,7 @@ def name(request):
 
 
 def test_every_learner_has_a_case():
-    assert {name.split()[0] for name in CASES} == {*OURS, EXAMPLE}
+    assert {name.split()[0] for name in CASES} == {*OURS, *EXAMPLES}
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kernels.ring_polymer import estimators, mode_matrix, ring_polymer, squared_radius_of_gyration
+from kernels.ring_polymer import contraction_matrix, estimators, mode_matrix, ring_polymer, squared_radius_of_gyration
 from kernels.units import AMU_EV_FS2_PER_A2, HBAR_EV_FS, KB_EV_PER_K, WAVENUMBER_RAD_PER_FS
 
 MASS, TEMPERATURE = np.array([1.00794]), 300.0
@@ -99,3 +99,15 @@ def test_heated_is_the_ring_of_the_higher_temperature():
     hot, direct = ring.heated(1.5), ring_polymer(np.array([1.0, 16.0]), 450.0, 8, 2500)
     for name in ("beta", "springs", "mode_masses", "frequencies"):
         np.testing.assert_allclose(getattr(hot, name), getattr(direct, name), rtol=1e-12)
+
+
+def test_contraction_keeps_constants_and_the_slowest_modes():
+    for beads, fewer in ((16, 5), (7, 3), (4, 1), (4, 3)):
+        matrix = contraction_matrix(beads, fewer)
+        np.testing.assert_allclose(matrix.sum(axis=1), 1, atol=1e-14)
+        phase = 0.4
+        wave = np.cos(2 * np.pi * np.arange(beads) / beads + phase)
+        slow = np.cos(2 * np.pi * np.arange(fewer) / fewer + phase)
+        np.testing.assert_allclose(matrix @ wave, slow if fewer > 1 else 0, atol=1e-13)  # a wave is followed, or averaged out
+    np.testing.assert_allclose(contraction_matrix(5, 5), np.eye(5), atol=1e-14)
+    np.testing.assert_allclose(contraction_matrix(6, 1), np.full((1, 6), 1 / 6), atol=1e-15)

@@ -101,41 +101,6 @@ def test_a_stuck_chain_cannot_look_exact():
     assert abs(result.mean - 1) > 10 * result.stderr
 
 
-def test_longest_run():
-    assert statistics.longest_run(np.array([0, 1, 1, 0, 1, 1, 1], dtype=bool)) == 3
-    assert statistics.longest_run(np.zeros(4, dtype=bool)) == 0
-    assert statistics.longest_run(np.array([[1, 0], [0, 1], [1, 1]], dtype=bool)) == 2
-    assert statistics.longest_run(np.zeros((0,), dtype=bool)) == 0
-
-
-@pytest.mark.parametrize("acceptance", [0.9, 0.7, 0.5])
-def test_rejection_runs_of_a_gaussian_surrogate_stay_below_the_bound_and_come_near_it(acceptance):
-    """Independence chains with a Gaussian residual: 3000 of 500 steps; at most 0.3 may exceed a bound of 1e-4."""
-    rng, steps = np.random.default_rng(2), 500
-    s = 2 * scipy.special.erfcinv(acceptance)
-    here = rng.normal(-s * s, s, 3000)
-    now, longest, taken = np.zeros(3000, int), np.zeros(3000, int), 0
-    for _ in range(steps):
-        there = rng.normal(0, s, 3000)
-        accepted = np.log(rng.random(3000)) < here - there
-        here, now = np.where(accepted, there, here), np.where(accepted, 0, now + 1)
-        longest, taken = np.maximum(longest, now), taken + accepted.mean()
-    assert taken / steps == pytest.approx(acceptance, abs=0.01)
-    bound = statistics.longest_rejection_run(acceptance, steps, 0)
-    assert (longest > bound).sum() <= 3
-    assert longest.max() > bound / 3
-
-
-def test_bounds_at_the_ends():
-    assert statistics.longest_rejection_run(0.0, 10, 10) == statistics.longest_rejection_run(1.0, 10, 0) == 20
-    assert statistics.longest_rejection_run(0.001, 10**6, 0) == statistics.longest_rejection_run(0.05, 10**6, 0)
-
-
-def test_the_run_itself_does_not_raise_its_bound():
-    """400 steps at 0.8, then 200 rejections: the share of all is 0.53."""
-    assert statistics.longest_rejection_run(0.8 * 400 / 600, 600, 200) == statistics.longest_rejection_run(0.8, 600, 0)
-
-
 @pytest.mark.parametrize("phi", [0.0, 0.8])
 def test_a_variance_has_an_honest_error_and_no_bias(phi):
     """Var(x) from <x>, <x^2> of short AR(1) runs of variance 1: scatter, error and ESS agree over 300 runs."""
@@ -183,3 +148,29 @@ def test_kish():
     assert statistics.kish(np.full((5, 2), 1e4)) == (pytest.approx(10.0), pytest.approx(0.1))
     effective, largest = statistics.kish(np.log([3.0, 1.0]))
     assert (effective, largest) == (pytest.approx(1.6), pytest.approx(0.75))
+
+
+@pytest.mark.parametrize(("shape", "tolerance"), [(0.2, 0.15), (0.5, 0.15), (0.8, 0.2), (1.2, 0.25)])
+def test_pareto_k_of_known_tails(shape, tolerance):
+    """Weights U^-k have a tail of shape k; a constant factor plays no part, however large."""
+    logs = shape * np.random.default_rng(3).exponential(size=(8, 20_000))
+    found = [statistics.pareto_k(one) for one in logs]
+    assert np.mean(found) == pytest.approx(shape, abs=tolerance)
+    assert statistics.pareto_k(logs[0] + 1e4) == pytest.approx(found[0], abs=1e-6)
+
+
+def test_pareto_k_of_tails_without_a_power():
+    rng = np.random.default_rng(4)
+    assert abs(statistics.pareto_k(np.log(rng.exponential(size=20_000)))) < 0.2
+    assert statistics.pareto_k(np.log(rng.random(20_000))) < -0.7  # bounded
+    assert statistics.pareto_k(np.full(1000, 7.0)) == -math.inf
+    assert math.isnan(statistics.pareto_k(np.zeros(10)))
+    assert statistics.pareto_k(3.0 * rng.standard_normal(2000)) > 0.7  # what a residual of 3 kT does
+    repeated = np.repeat(rng.standard_normal(300), 7)  # rejected states count again
+    assert 0 < statistics.pareto_k(repeated) < 0.6
+
+
+def test_rounding_is_no_drift():
+    series = np.full(400, 0.0387781)
+    series[::3] = np.nextafter(series[0], 1)
+    assert statistics.start_drift(series) == 0.0

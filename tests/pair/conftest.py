@@ -14,6 +14,7 @@ import pytest
 from protocol.store import Store
 from renkei.prepare import run_folder
 
+sys.path[:0] = [str(Path(__file__).parent / "harness"), str(Path(__file__).parent)]  # what several test files share
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 SCIENCE = """
@@ -72,7 +73,7 @@ class Pair:
         """Rows of the ledger that count."""
         return [row for row in Store(self.run).ledger(role) if row["event"] == event]
 
-    def wait_for(self, condition, timeout_s=150):
+    def wait_for(self, condition, timeout_s=400):
         """Poll until `condition()` is true; fail with the daemons' output otherwise."""
         end = time.monotonic() + timeout_s
         while not condition():

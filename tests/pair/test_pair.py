@@ -109,10 +109,11 @@ def test_a_second_simulator_is_refused_and_the_first_lives_on(make_pair):
 
 def test_a_sigterm_ends_cleanly_and_the_same_command_goes_on(make_pair):
     pair = make_pair("term", "phases.adapt.max_steps=20", "phases.production.steps=10")
-    first = pair.simulator()
+    first = pair.simulator(ranks=2)  # the signal reaches all ranks
     pair.wait_for(lambda: len(pair.rows()) >= 3)
     os.killpg(first.pid, signal.SIGTERM)
     pair.wait_for(lambda: first.poll() is not None, 60)
+    assert first.returncode == 0, first.output.read_text()
     done = len(pair.rows())
     second = pair.simulator()
     pair.wait_for(lambda: second.poll() is not None, 120)
@@ -163,6 +164,32 @@ def test_quantum_espresso_samples_silicon(make_pair):
     rows = pair.rows()
     assert [row["step"] for row in rows] == [1, 2]
     assert all(np.isfinite(row["log_ratio"]) and row["engine_calls"] > 0 for row in rows)
+
+
+def test_a_goal_doubles_the_block_and_survives_a_restart(make_pair):
+    """A block of 20 steps until 60 effective samples or 80 steps, stopped in between; the goal is tested at 20, 40 and 80."""
+    source = Path(__file__).parents[2] / "configs" / "toy.yaml"
+    goal = ("sampler.name=pihmc", "sampler.trajectory_fs=100", "phases.adapt.max_steps=10", "phases.production.steps=20")
+    until = "phases.production.until={effective_samples: 60, of: [radius_of_gyration_Ne_A]}"
+    pair = make_pair("goal", *goal, until, "phases.production.max_steps=80", source=source)
+    for options in (("--steps", "37"), ()):
+        job = pair.simulator(*options)
+        pair.wait_for(lambda job=job: job.poll() is not None, 120)
+        assert job.returncode == 0, job.output.read_text()
+    tested = [row["steps"] for row in pair.rows("goal")]
+    [end] = pair.rows("block_end")
+    assert tested[:1] == [20]
+    assert tested == [steps for steps in (20, 40, 80) if steps < end["steps"] or steps == end["steps"] == tested[-1]]
+    assert sum(row["phase"] == "production" for row in pair.rows()) == end["steps"]
+
+
+def test_a_goal_for_a_number_that_the_ledger_lacks_is_refused_at_once(make_pair):
+    source = Path(__file__).parents[2] / "configs" / "toy.yaml"
+    pair = make_pair("lacks", "sampler.name=pihmc", "phases.production.until={error: {volume_A3: 0.1}}", source=source)
+    job = pair.simulator()
+    pair.wait_for(lambda: job.poll() is not None, 60)
+    assert job.returncode == 2
+    assert "the ledger has no number 'volume_A3'; it has energy_primitive_eV" in job.output.read_text()
 
 
 def test_an_engine_that_always_fails_ends_the_job_with_one_sentence(make_pair, tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ from sim_daemon.ensembles import FLATTEST, Npt, shape
 from sim_daemon.moves import cell as cell_moves
 from sim_daemon.moves import palindrome
 from sim_daemon.moves.cell import SMALLEST_A3, Barostat, barostat_of, volume
-from sim_daemon.moves.ring_move import ring_step
+from sim_daemon.moves.ring_move import at_pressure, ring_step
 from sim_daemon.samplers.base import Plan, State, start_state
 from sim_daemon.system import System
 from sim_daemon.target import TargetValues
@@ -118,7 +118,7 @@ def sample(target, surrogate, beads, steps, seed, cells, cell_step=0.9, timestep
     plan = Plan(Phase.PRODUCTION, 1, 0 if surrogate else -1, "", timestep_fs, trajectory_fs, cell_step=cell_step)
     kept, rows, ratios, taken = [], [], [], []
     for number in range(1, steps + 1):
-        state, infos = ring_step(ring, target, state, surrogate, plan, step_rng(seed, "npt", number), barostat)
+        state, infos = ring_step(ring, target, state, surrogate, plan, step_rng(seed, "npt", number), at_pressure(barostat))
         kept.append(state.cells)
         rows.append([info.observables for info in infos])
         ratios.append([info.log_ratio for info in infos])
@@ -335,7 +335,7 @@ def test_one_bead_is_the_classical_palindrome_bit_for_bit(monkeypatch):
 @pytest.mark.parametrize("beads", [1, 6])
 def test_extended_trajectories_are_reversible(beads):
     from sim_daemon.moves.extended import travel_extended
-    from sim_daemon.moves.ring_move import evaluate
+    from sim_daemon.moves.flight import evaluate
     from sim_daemon.moves.trajectory import Trajectory
 
     target = Formula(wells(STIFFNESS, PLACES), 2)
@@ -376,7 +376,7 @@ def test_an_impossible_cell_costs_no_label(monkeypatch):
     paid = target.calls
     plan = Plan(Phase.PRODUCTION, 1, 0, "", 1.0, 4.0, cell_step=1e3)
     monkeypatch.setattr(palindrome, "JUMP_SHARE", 0.5)
-    new, infos = ring_step(ring, target, state, target, plan, step_rng(1, "npt", 1), barostat)
+    new, infos = ring_step(ring, target, state, target, plan, step_rng(1, "npt", 1), at_pressure(barostat))
     jumped = [info for info in infos if info.log_ratio_cell is not None]
     assert 10 < len(jumped) < 30
     assert target.calls - paid == 40 - len(jumped)

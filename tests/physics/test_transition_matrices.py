@@ -85,3 +85,19 @@ def test_a_symmetric_veto_keeps_the_target():
     matrix = composed(scanned(4)) * (share + share.T) / 2
     np.fill_diagonal(matrix, 0)
     assert drift(matrix + np.diag(1 - matrix.sum(axis=1))) < 1e-14
+
+
+@pytest.mark.parametrize("judges_alone", [True, False])
+def test_a_random_bead_drawn_for_each_test_is_no_mixture_but_may_judge_first(judges_alone):
+    """Rings of two beads, alpha = 0.6 of the residual decides: the mean of both beads' residuals, or of one drawn afresh."""
+    alpha, residuals = 0.6, RNG.normal(0, 1.0, (2, STATES))
+    mixture = RHO * np.exp(-alpha * residuals.mean(axis=0))
+    mixture /= mixture.sum()
+    matrix, chain = np.zeros((STATES, STATES)), scanned(3)
+    for bead in residuals:
+        first = np.exp(-alpha * (bead - bead[:, None]))
+        rest = 1.0 if judges_alone else mixture / mixture[:, None] * RHO[:, None] / RHO / first
+        one = chain * np.minimum(1, first) * np.minimum(1, rest)
+        np.fill_diagonal(one, 0)
+        matrix += 0.5 * (one + np.diag(1 - one.sum(axis=1)))
+    assert (drift(matrix, mixture) > 1e-3) if judges_alone else (drift(matrix, mixture) < 1e-14)

@@ -1,18 +1,26 @@
 """Small batches, cards and run folders."""
 
+import copy
 import os
+import shutil
 import signal
+import sys
+import tempfile
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from protocol import atomic
+from protocol import atomic, batch, checkpoint, heartbeat, process
+from protocol.channels import files
 from protocol.records import Batch, Canary, Card, Label, Origin, Phase, Structure
 from protocol.store import Store
 
+sys.path.insert(0, str(Path(__file__).parent / "harness"))  # what several test files share
 PERIOD_S = 0.1  # of heartbeats in these tests
+DEAD = 2**22 + 7  # a process number that no process has
 
 
 @pytest.fixture
@@ -106,3 +114,46 @@ def kill_at():
             os._exit(1)
 
     return run
+
+
+@pytest.fixture
+def memory(tmp_path):
+    """A folder in memory where the machine has one: thousands of run folders come and go in it."""
+    home = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(prefix="renkei-", dir=home if os.access(home, os.W_OK) else tmp_path))
+    yield folder
+    shutil.rmtree(folder)
+
+
+class NoThread:
+    """Stands for the thread of a heartbeat: the story beats by itself."""
+
+    def __init__(self, **_):
+        pass
+
+    def start(self):
+        pass
+
+    def join(self):
+        pass
+
+
+@pytest.fixture
+def still(monkeypatch):
+    """No observers, and no process that lives on."""
+    identity = {**process.identity(), "pid": DEAD}
+    monkeypatch.setattr(process, "identity", lambda: identity)
+    monkeypatch.setattr(files, "_start_observer", lambda: None)
+    monkeypatch.setattr(heartbeat.threading, "Thread", NoThread)
+
+
+@pytest.fixture
+def quiet(still, monkeypatch):
+    """Still, and no reading of the same HDF5 bytes twice."""
+    loaded, load, dumped, dump = {}, batch.load, {}, batch.dump
+    monkeypatch.setattr(batch, "dump", lambda b: dumped.get(b.origins[0].step) or dumped.setdefault(b.origins[0].step, dump(b)))
+    states, restore = {}, checkpoint.load
+    monkeypatch.setattr(
+        checkpoint, "load", lambda data: copy.deepcopy(states.get(data) or states.setdefault(data, restore(data)))
+    )
+    monkeypatch.setattr(batch, "load", lambda data: loaded[data] if data in loaded else loaded.setdefault(data, load(data)))

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from protocol import epochs, heartbeat, names
+from protocol import atomic, epochs, heartbeat, names
 from protocol.errors import EnvironmentFailed, ProtocolError, RoleTaken, Torn
 from protocol.store import Store
 
@@ -295,6 +295,24 @@ def test_controls_at_the_start_are_ignored(store):
     epoch.close()
 
 
+def test_a_control_file_for_one_daemon_alone(store):
+    folder = store.root / "control"
+    folder.mkdir(parents=True)
+    (folder / "STOP-hot").touch()
+    cold, hot, train = (store.claim(role) for role in ("sim/cold", "sim/hot", "train"))
+    assert hot.fresh_controls() == set(), "it lay there at the start"
+    for name in ("STOP-hot", "PAUSE-train"):
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).touch()
+    assert [word in one.fresh_controls() for one in (cold, hot, train) for word in ("STOP", "PAUSE")] == [
+        *(False, False),
+        *(True, False),
+        *(False, True),
+    ]
+    for epoch in (cold, hot, train):
+        epoch.close()
+
+
 def test_control_made_anew_between_two_looks(store):
     folder = store.root / "control"
     folder.mkdir(parents=True)
@@ -349,4 +367,49 @@ def test_texts_have_bare_names(store):
     assert (epoch.folder / "run.resolved.yaml").read_text() == "a: 2\n"
     with pytest.raises(ProtocolError):
         epoch.write_text("../x", "a")
+    epoch.close()
+
+
+def test_a_number_is_never_given_twice(store, write_model, cursor):
+    """A model that a start published after its last checkpoint does not count, but its number is used up."""
+    first = store.claim("train")
+    first.publish_weights(0, write_model(0), {})
+    first.save_checkpoint(cursor(-1, 0, 0))
+    first.publish_weights(1, write_model(1), {})
+    first.close()
+    second = store.claim("train")
+    assert (second.adopted.generation, second.next_number) == (0, 2)
+    second.publish_weights(2, write_model(2), {})
+    assert [packet.number for packet in store.packets("train")] == [0, 2]
+    second.close()
+
+
+def test_the_same_publication_again_completes_it(store, make_batch, monkeypatch):
+    epoch = store.claim("sim/sim0")
+    real = atomic._sync_folder
+
+    def fails(path):
+        if path.name == "triggers":
+            raise EnvironmentFailed("cannot write: the disk or the file server failed", str(path))
+        real(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic, "_sync_folder", fails)
+        with pytest.raises(EnvironmentFailed):
+            epoch.publish_batch(0, make_batch(0), {})
+    packet = epoch.publish_batch(0, make_batch(0), {})
+    assert store.packets("sim/sim0") == [packet]
+    with pytest.raises(ProtocolError, match="cannot follow"):
+        epoch.publish_batch(0, make_batch(0), {})
+    epoch.close()
+
+
+def test_what_cannot_be_copied_is_described(store, monkeypatch):
+    epoch = store.claim("train")
+    large = store.root / "large"
+    with open(large, "wb") as file:
+        file.truncate(atomic.COPIED + 1)
+    copy = epoch.quarantine(large, "large", "of nobody")
+    assert not copy.exists()
+    assert "no copy is kept" in copy.with_name("large.reason.txt").read_text()
     epoch.close()

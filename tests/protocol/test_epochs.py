@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from protocol import epochs
+from protocol import epochs, jsontext
 from protocol.errors import Torn, VersionClash
 
 
@@ -33,7 +33,7 @@ def test_record_comes_back(first):
 )
 def test_hostile_records(first, change, error):
     path = first.folder / "epoch.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    path.write_text(json.dumps({**jsontext.loads(path.read_bytes(), path), **change}))
     with pytest.raises(error):
         epochs.read(first.folder)
 

@@ -116,7 +116,7 @@ def test_states_as_told(tmp_path, clock):
 
 def test_a_dead_process_of_this_machine_is_gone_at_once(tmp_path, kill_at):
     path = tmp_path / "heartbeat.json"
-    assert kill_at(6, lambda: (Heartbeat(path), Heartbeat(path)))
+    assert kill_at(5, lambda: (Heartbeat(path), Heartbeat(path)))
     assert heartbeat.read(path)["state"] == "alive"
     assert PeerWatch(path).state() is PeerState.GONE
 

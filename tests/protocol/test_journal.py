@@ -1,6 +1,9 @@
+import errno
+import os
+
 import pytest
 
-from protocol.errors import Torn
+from protocol.errors import EnvironmentFailed, Torn
 from protocol.journal import Journal, read, read_prefix
 
 
@@ -54,3 +57,42 @@ def test_damage_in_the_middle_is_told(tmp_path):
     with pytest.raises(Torn, match="line 2"):
         Journal(tmp_path / "j")
     assert (tmp_path / "j").read_bytes().endswith(b'{"a": 2}\n')
+
+
+def test_a_row_whose_fsync_failed_does_not_count_and_the_rows_before_it_are_written_anew(tmp_path, monkeypatch):
+    """A failed fsync may have lost rows that it did not name: what was not promised is written again before the next row."""
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    journal.append({"row": 0}, durable=True)
+    journal.append({"row": 1})
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda fd: (_ for _ in ()).throw(OSError(errno.EIO, "broken")))
+        with pytest.raises(EnvironmentFailed, match="failed"):
+            journal.append({"row": 2}, durable=True)
+    with open(path, "r+b") as file:  # the disk lost row 1
+        file.seek(path.stat().st_size // 3)
+        file.write(bytes(40))
+    assert journal.rows_written == 2
+    journal.append({"row": 3}, durable=True)
+    journal.close()
+    assert read(path) == [{"row": 0}, {"row": 1}, {"row": 3}]
+
+
+def test_half_a_row_is_taken_back(tmp_path, monkeypatch):
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.append({"row": 0}, durable=True)
+    real, calls = os.write, []
+
+    def first_half_then_full(fd, data):
+        calls.append(len(data))
+        if len(calls) == 2:
+            raise OSError(errno.ENOSPC, "full")
+        return real(fd, bytes(data[:2]))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", first_half_then_full)
+        with pytest.raises(EnvironmentFailed, match="full"):
+            journal.append({"row": 1}, durable=True)
+    journal.append({"row": 2}, durable=True)
+    journal.close()
+    assert read(tmp_path / "journal.jsonl") == [{"row": 0}, {"row": 2}]

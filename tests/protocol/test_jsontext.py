@@ -28,3 +28,26 @@ def test_numbers_come_back_bit_for_bit():
 def test_anything_else_is_torn(data):
     with pytest.raises(Torn):
         jsontext.loads(data, "x")
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_flipped_bit_of_a_sealed_object_is_seen(indent):
+    """Wherever it is: the text is refused, or says the same (a flip in the name of the seal leaves it unsealed)."""
+    value = {"step": 7, "log_ratio": -0.25, "nested": {"a": [1, 2]}}
+    text = jsontext.seal(jsontext.dumps(value, indent))
+    assert jsontext.loads(text, "") == value
+    assert jsontext.is_sealed(text)
+    for position in range(8 * len(text)):
+        flipped = bytearray(text)
+        flipped[position // 8] ^= 1 << position % 8
+        try:
+            found = jsontext.loads(bytes(flipped), "")
+        except Torn:
+            continue
+        assert {key: found[key] for key in value} == value
+
+
+@pytest.mark.parametrize("text", [b'{"a": NaN}', b'{"a": Infinity}', b'{"a": -Infinity}'])
+def test_numbers_that_are_none_are_refused(text):
+    with pytest.raises(Torn):
+        jsontext.loads(text, "")

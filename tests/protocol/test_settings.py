@@ -2,12 +2,15 @@
 
 import importlib.util
 import sys
+from typing import Annotated, Literal
 
 import pytest
 import yaml
+from pydantic import Discriminator, Tag, ValidationError
 
-from protocol import settings
+from protocol import setting_errors, settings
 from protocol.errors import BadSetting, Exit
+from protocol.sections import Section
 
 BASE = """
 from importlib import util
@@ -104,7 +107,7 @@ def test_defaults_are_those_of_the_design(config):
     assert (science.phases.adapt.until, science.phases.adapt.max_steps) == ("converged", 2000)
     assert (science.phases.production.steps, science.phases.production.max_blocks) == (1000, 3)
     assert (science.simulators, science.seed, machine.simulator.ranks, machine.trainer.device) == ({"sim0": {}}, 1, 1, "auto")
-    assert (machine.channel, machine.scheduler.name) == ({"name": "files"}, "local")
+    assert (machine.channel, machine.scheduler) == ({"name": "files"}, {"name": "local"})
 
 
 def test_plugin_validates_its_own_section_and_others_stay_raw(config):
@@ -179,7 +182,7 @@ def changed(old, new):
         (RUN + "sampler: {}\n", "run.yaml:10: sampler: given twice, first in line 5; keep one of them"),
         (
             RUN + "simulators: {hot: {engine: {name: x}}}\n",
-            "run.yaml:10: simulators: hot.engine: a simulator may have its own sampler, phases, seed only",
+            "run.yaml:10: simulators: hot.engine: a simulator may have its own system, sampler, phases, seed only",
         ),
         (RUN + "system2: &a [*a]\n", "run.yaml:10: a section refers to itself"),
         (RUN + "? [1, 2]\n: 3\n", "run.yaml:10: a key must be a word or a number"),
@@ -280,7 +283,14 @@ def test_resolved_text_holds_every_default(config, tmp_path, plugins):
     text = settings.resolved(config())
     data = yaml.safe_load(text)
     assert data["science"]["sampler"]["widths"] == [1.0, 2.0]
-    assert data["science"]["phases"]["production"] == {"steps": 1000, "estimator": "chain", "max_blocks": 3}
+    assert data["science"]["phases"]["production"] == {
+        "steps": 1000,
+        "estimator": "chain",
+        "two_level": None,
+        "max_blocks": 3,
+        "until": None,
+        "max_steps": None,
+    }
     assert len(data["files"]["structure_sha256"]) == 64
     assert settings.science_changes(text, config()) == []
 
@@ -350,3 +360,26 @@ def test_what_is_wrong_with_a_trainers_file_names_the_line(tmp_path, text, said)
     with pytest.raises(BadSetting) as caught:
         settings.load_trainer(tmp_path / "mine.yaml", {})
     assert str(caught.value) == f"{tmp_path}/{said}"
+
+
+class Soft(Section):
+    name: Literal["soft"]
+    radius_A: float = 1.0
+
+
+class Hard(Section):
+    name: Literal["hard"]
+    wall_eV: float = 1.0
+
+
+class Holder(Section):
+    edge: Annotated[Annotated[Soft, Tag("soft")] | Annotated[Hard, Tag("hard")], Discriminator(lambda given: given["name"])]
+
+
+@pytest.mark.parametrize(("name", "known"), [("soft", "name, radius_A"), ("hard", "name, wall_eV")])
+def test_an_unknown_key_of_one_kind_of_section_is_told_its_own_keys(name, known):
+    data = {"edge": {"name": name, "xyz": 1.0}}
+    with pytest.raises(ValidationError) as caught:
+        Holder.model_validate(data)
+    [found] = setting_errors.findings(caught.value, Holder, data)
+    assert (found.keys, found.what) == (("edge", "xyz"), f"unknown key; known: {known}")

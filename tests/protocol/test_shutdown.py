@@ -87,3 +87,20 @@ def test_control_files(make):
     assert not shutdown.paused()
     files.add("STOP")
     assert shutdown.reason() == "STOP file"
+
+
+def test_work_that_would_not_be_done_in_time(make):
+    clock = Clock()
+    shutdown = make(10.0, clock=clock)
+    assert not shutdown.too_late_for(9.0)
+    clock.now += 2.0
+    assert shutdown.too_late_for(9.0)
+    assert shutdown.reason() is None
+    assert not make().too_late_for(1e9)
+
+
+def test_a_reason_of_the_daemon_itself(make):
+    said = [None, "all is done", None]
+    shutdown = Shutdown(None, set, also=lambda: said.pop(0))
+    assert [shutdown.reason() for _ in range(3)] == [None, "all is done", "all is done"]
+    shutdown.restore()

@@ -1,6 +1,6 @@
 import pytest
 
-from protocol.errors import Torn
+from protocol.errors import ProtocolError, Torn
 from protocol.store import Store
 
 
@@ -50,9 +50,9 @@ def test_trajectories_of_all_epochs(store):
     for data in (b"one", b"two"):
         epoch = store.claim("sim/sim0")
         epoch.publish_trajectory(epoch.number, data)
-        epoch.close()
-        with pytest.raises(FileExistsError):
+        with pytest.raises(ProtocolError, match="never replaced"):
             epoch.publish_trajectory(epoch.number, b"other")
+        epoch.close()
     assert [path.read_bytes() for path in store.trajectories("sim/sim0")] == [b"one", b"two"]
 
 
@@ -70,3 +70,46 @@ def test_ledger_passes_over_damage_after_the_adopted_rows_only(store, cursor):
     with pytest.raises(Torn, match="adopted"):
         store.ledger("sim/sim0")
     second.close()
+
+
+def test_a_simulator_is_complete_when_its_newest_start_has_said_so_and_ended(store):
+    assert not store.complete("sim/sim0")
+    first = store.claim("sim/sim0")
+    first.heartbeat.update(complete=True)
+    assert not store.complete("sim/sim0")  # it lives
+    first.close("finishing")
+    assert store.complete("sim/sim0")
+    again = store.claim("sim/sim0", takeover=True)
+    assert not store.complete("sim/sim0")
+    again.close()
+    assert not store.complete("sim/sim0")
+
+
+def test_a_model_that_a_ledger_names_is_found_without_its_trigger(store, write_model):
+    """A power cut took the trigger after a simulator had written the digest into its ledger."""
+    epoch = store.claim("train")
+    packet = epoch.publish_weights(0, write_model(0), {})
+    (epoch.folder / "triggers/weights-000000.trigger").unlink()
+    fresh = Store(store.root)
+    assert fresh.packets("train") == []
+    assert fresh.find("train", packet.digest).path == packet.path
+    (packet.path / "weights.h5").write_bytes(b"other")
+    assert fresh.find("train", packet.digest) is None
+    epoch.close()
+
+
+def test_rows_lost_after_the_last_checkpoint_do_not_hide_the_ledger(store, cursor):
+    """A power cut leaves zeros where rows were and rows after them: read up to there, but never short of a checkpoint."""
+    epoch = store.claim("sim/sim0")
+    for row in range(4):
+        epoch.journal.append({"step": row})
+        if row == 1:
+            epoch.save_checkpoint(cursor(-1, -1, 2))
+    epoch.close()
+    path = epoch.folder / "journal.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:2], bytes(len(lines[2]) - 1) + b"\n", lines[3]]))
+    assert store.ledger("sim/sim0") == [{"step": 0}, {"step": 1}]
+    path.write_bytes(b"".join([lines[0], bytes(len(lines[1]) - 1) + b"\n", *lines[2:]]))
+    with pytest.raises(Torn, match="line 2"):
+        store.ledger("sim/sim0")

@@ -48,6 +48,11 @@ class Recipe:
     generations: int = 3
     walkers: int = 2
     weight_spread: float | None = None  # of log_weight, which the rows then have
+    ladder_K: tuple[float, ...] = ()  # temperatures of the walkers, which exchange rings then
+    hot_work_shift: float = 0.0  # work_shift of the highest rung alone
+    alphas: tuple[float, ...] = ()  # of the blocks, in the rows where they are named
+    approximation: str = ""
+    far_start_eV: float = 0.0  # of the first production steps, forgotten within about 20
     thawed: bool = False  # the last generation takes over in the middle of production
     seed: int = 1
 
@@ -61,6 +66,7 @@ class RunWriter:
         self.rng = np.random.default_rng(recipe.seed)
         self.energy = np.zeros(recipe.walkers)
         self.digests = {}
+        self.replicas = list(range(recipe.walkers))
 
     def write(self):
         if self.recipe.trainer:
@@ -113,15 +119,25 @@ class RunWriter:
                 frames.append(self.step(add, step, "production", number))
             if recipe.complete or number < len(recipe.blocks):
                 add({"event": "block_end", "block": number, "steps": length, "acceptance": 0.7})
-        add({"event": "end", "reason": "production is complete", "activities": {"engine": 60.0, "surrogate": 30.0, "other": 1.5}})
         if frames:
             epoch.publish_trajectory(step, segment(frames))
+        add({"event": "end", "reason": "production is complete", "activities": {"engine": 60.0, "surrogate": 30.0, "other": 1.5}})
         epoch.save_checkpoint({"cursor": {"batch": batch, "generation": -1, "row": epoch.journal.rows_written}})
         epoch.close("gone")
 
     def step(self, add, step, phase, block):
+        swaps = {}
+        if self.recipe.ladder_K:
+            for lower in range(step % 2, self.recipe.walkers - 1, 2):
+                taken = bool(self.rng.random() < 0.5)
+                swaps[lower] = {"swap": {"partner": lower + 1, "accepted": taken, "log_ratio": -0.7}}
+                pair = self.replicas[lower : lower + 2]
+                self.replicas[lower : lower + 2] = pair[::-1] if taken else pair
         for walker in range(self.recipe.walkers):
-            add(self.row(step, walker, phase, block))
+            row = self.row(step, walker, phase, block) | swaps.get(walker, {})
+            if self.recipe.ladder_K:
+                row |= {"temperature_K": self.recipe.ladder_K[walker], "replica": self.replicas[walker]}
+            add(row)
         displacements = 0.05 * self.rng.standard_normal((self.recipe.walkers, 4, 3, 3))
         return step, phase, block, WATER + displacements
 
@@ -129,7 +145,12 @@ class RunWriter:
         recipe, rng = self.recipe, self.rng
         self.energy[walker] = 0.8 * self.energy[walker] + 0.6 * rng.standard_normal()
         energy = ENERGY_eV + SPREAD_eV * self.energy[walker] + recipe.block_shift_eV * (block == 1)
+        if recipe.far_start_eV and block and step - recipe.adapt <= 100:
+            energy += recipe.far_start_eV * math.exp(-(step - recipe.adapt) / 20)
         work = recipe.spread * rng.standard_normal() + 0.5 * recipe.spread**2 + recipe.work_shift
+        hot = recipe.ladder_K and walker == recipe.walkers - 1
+        work += recipe.hot_work_shift if hot else 0.0
+        energy += 0.02 * (recipe.ladder_K[walker] - 300.0) if recipe.ladder_K else 0.0
         failed = step in recipe.engine_failures
         accepted = bool(math.log1p(-rng.random()) < -work) and not failed and not recipe.stuck[0] <= step < recipe.stuck[1]
         observables = {
@@ -143,13 +164,18 @@ class RunWriter:
         if recipe.weight_spread is not None:
             observables["log_weight"] = 300.0 + recipe.weight_spread * rng.standard_normal()
         generation = self.generation(step)
+        more = {"approximation": recipe.approximation} if recipe.approximation and phase == "production" else {}
+        if block and recipe.alphas:
+            more["alpha"] = recipe.alphas[block - 1]
+            observables["residual_eV"] = 0.02 * rng.standard_normal()
+            observables["log_weight"] = -38.68172 * (1 - more["alpha"]) * observables["residual_eV"]
         return {
             "event": "step", "step": step, "walker": walker, "phase": phase, "block": block, "generation": generation,
             "digest": self.digests.get(generation, ""), "timestep_fs": 0.5, "md_steps": 60, "length_fs": 30.0,
             "accepted": accepted, "outcome": "rejected: engine_failure" if failed else "accepted" if accepted else "rejected",
             "log_ratio": None if failed else -work, "log_ratio_integrator": -0.1 * work, "log_ratio_model": -0.9 * work,
             "engine_calls": 4, "engine_failures": 2 * int(failed), "observables": observables,
-            "seconds": {"engine": 0.1} if walker == 0 else {}, "unix": 1000.0 + 0.5 * step,
+            "seconds": {"engine": 0.1} if walker == 0 else {}, "unix": 1000.0 + 0.5 * step, **more,
         }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,10 @@ def test_every_verb_explains_itself(renkei, name):
     code, out, _ = renkei(name, "--help")
     assert code == 0
     assert out.startswith("Usage: renkei")
+
+
+def test_the_version(renkei):
+    assert renkei("--version")[:2] == (0, f"renkei {metadata.version('renkei')}\n")
 
 
 def test_a_misspelt_verb_or_option_is_a_usage_error(renkei):

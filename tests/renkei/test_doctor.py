@@ -1,6 +1,6 @@
 """Each check of the doctor, where all is well and where something is not."""
 
-import os
+import json
 import sys
 from importlib import metadata
 
@@ -9,6 +9,7 @@ import pytest
 from kernels import native
 from protocol.errors import EnvironmentFailed
 from renkei import doctor
+from renkei.peer_probe import Measured
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def test_every_check_is_in_a_list_and_says_something(monkeypatch):
     monkeypatch.setattr(doctor, "_answer", lambda words, limit_s: 'joined 2;\njoined 2;\n["2.9", null, []]')
     found = [check() for check in doctor.MACHINE]
     assert [finding.subject for finding in found if finding.broken] == []
-    assert len({finding.subject for finding in found}) == len(found) == 9
+    assert len({finding.subject for finding in found}) == len(found) == 10
     assert all(finding.found for finding in found)
 
 
@@ -106,22 +107,82 @@ def test_gpus_are_named_and_a_torch_that_cannot_be_imported_is_broken(monkeypatc
 def test_more_threads_than_cores_are_told(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "4096")
     assert "lower OMP_NUM_THREADS" in doctor.cores().todo
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert doctor.cores().todo == ""
 
 
-def test_a_sound_folder_is_left_as_it_was(tmp_path):
-    assert not doctor.run_files(tmp_path).broken
-    assert os.listdir(tmp_path) == []
+def test_threads_are_held_against_what_the_scheduler_allotted(monkeypatch):
+    monkeypatch.setattr(doctor, "_usable_cores", lambda: 64)
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    monkeypatch.setenv("OMP_PROC_BIND", "close")
+    assert doctor.cores().todo == ""
+    monkeypatch.setenv("SLURM_CPUS_ON_NODE", "4")
+    found = doctor.cores()
+    assert "SLURM_CPUS_ON_NODE 4, OMP_NUM_THREADS 8, OMP_PROC_BIND close" in found.found
+    assert found.todo == "more threads than the 4 cores here: lower OMP_NUM_THREADS"
 
 
-def test_a_folder_where_names_can_be_taken_twice_is_broken(monkeypatch, tmp_path):
-    monkeypatch.setattr(doctor, "_taken_once", lambda path: False)
-    assert doctor.run_files(tmp_path).broken
-    assert os.listdir(tmp_path) == []
+@pytest.mark.parametrize(
+    ("one", "two", "words", "todo"),
+    [
+        ("[0, 1]", "[0, 1]", "not bound (2 cores)", False),
+        ("[0]", "[1]", "bound to 1 and 1 cores of their own", False),
+        ("[1]", "[1]", "both bound to core 1", True),
+        ("[]", "[]", "joined under", False),
+    ],
+)
+def test_ranks_that_the_launcher_binds_to_one_core(monkeypatch, one, two, words, todo):
+    monkeypatch.setattr(doctor, "_usable_cores", lambda: 2)
+    monkeypatch.setattr(doctor, "_answer", lambda *_: f"joined 2; cores {one}\njoined 2; cores {two}\n")
+    found = doctor.mpi()
+    assert words in found.found
+    assert bool(found.todo) is todo
+    assert not found.broken
 
 
-def test_a_folder_that_is_gone_is_broken_and_a_full_one_worth_a_word(tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("")
-    assert doctor.run_files(tmp_path / "file").broken
-    monkeypatch.setattr(doctor, "RUN_GB", 1e9)
-    found = doctor.run_space(tmp_path)
-    assert (found.broken, found.todo) == (False, "free some space before a long run")
+def test_jobs_side_by_side_want_cores(monkeypatch, tmp_path):
+    (tmp_path / "run.yaml").write_text(
+        "system: {structure: x.xyz}\nengine: {name: harmonic, k_eV_per_A2: 1.0}\nsimulators: {a: {}, b: {}}\n"
+        "sampler: {name: pihmc, ensemble: {temperature_K: 300}, beads: 4, trajectory_fs: 10}\n"
+    )
+    (tmp_path / "machine.yaml").write_text("simulator: {ranks: 3}\n")
+    monkeypatch.setattr(doctor, "_usable_cores", lambda: 7)
+    assert doctor.run_cores(tmp_path).todo == ""
+    monkeypatch.setattr(doctor, "_usable_cores", lambda: 6)
+    found = doctor.run_cores(tmp_path)
+    assert found.found == "2 simulator(s) of 3 rank(s) and a trainer of 1 thread(s), 6 cores usable here"
+    assert "take turns" in found.todo
+    (tmp_path / "machine.yaml").write_text("simulator: {ranks: 3}\nscheduler: {name: slurm}\n")
+    assert doctor.run_cores(tmp_path).todo == ""
+
+
+def test_a_batch_job_without_a_known_end_is_told_how_to_say_it(monkeypatch):
+    monkeypatch.setattr(doctor.walltime, "job_left_s", lambda environment: (None, ""))
+    assert "no job of Slurm" in doctor.batch_job().found
+    monkeypatch.setenv("PJM_JOBID", "9")
+    assert "RENKEI_JOB_END" in doctor.batch_job().todo
+    monkeypatch.setattr(doctor.walltime, "job_left_s", lambda environment: (600.0, "the job script"))
+    assert doctor.batch_job().found == "pjm job 9 ends in 600 s, says the job script"
+
+
+@pytest.mark.parametrize(
+    ("delay_s", "todo", "broken", "waits"),
+    [
+        (0.1, "", False, "60 s for a late file, and 20 s"),
+        (3.0, "poll less", False, "60 s for a late file, and 30 s"),
+        (11.0, "poll less", False, "110 s for a late file, and 110 s"),
+        (400.0, "no time-out is long enough", True, "3600 s for a late file, and 3600 s"),
+    ],
+)
+def test_a_slow_view_of_the_other_node_makes_time_outs_longer(monkeypatch, tmp_path, delay_s, todo, broken, waits):
+    def meet(run, patience_s):
+        (run / "jobs").mkdir()
+        (run / "jobs" / "probe-gpu1.json").write_text(json.dumps({"slowest_s": delay_s}))
+        return Measured("gpu1", delay_s, delay_s, -3600.0)
+
+    monkeypatch.setattr(doctor.peer_probe, "meet", meet)
+    found = doctor.other_node(tmp_path, 5.0)
+    assert "its clock is -3600.0 s off" in found.found
+    assert f"jobs that start now wait {waits} of silence" in found.found
+    assert todo in found.todo
+    assert found.broken is broken

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from ase.build import bulk
 
 from renkei import figures, results, run_view
 from renkei.analysis.ledger import in_phase, steps_of
@@ -11,8 +12,8 @@ from renkei.trajectory import Trajectory
 def drawn(root):
     view = run_view.read(root)
     [simulator] = view.simulators
-    number, block, _ = results.quoted_block(simulator)
-    states = results.quoted_states(results.read_trajectories(view)["sim0"], number)
+    block = results.quoted_block(simulator)[1]
+    states = results.quoted_states(results.read_trajectories(view)["sim0"], block)
     return {figure.name: figure for figure in figures.draw(view, simulator, block, states)}
 
 
@@ -40,6 +41,24 @@ def test_a_crystal_gets_g_of_r():
     marks = np.ones(3, dtype=int)
     cells = np.broadcast_to(3.0 * np.eye(3), (*positions.shape[:2], 3, 3))
     states = Trajectory(marks, marks, marks, positions, np.array([14, 8]), cells, np.ones(3, dtype=bool))
+    assert "all images counted" in figures.pairs(states).caption
+
+
+def test_pairs_and_bonds_of_a_crystal_that_breathes_are_those_of_each_cell(monkeypatch):
+    """Silicon at constant pressure: bonds through the faces have the length that every state's own cell gives them."""
+    silicon, breath = bulk("Si"), np.linspace(0.95, 1.1, 6)[:, None, None, None, None]
+    positions = np.repeat(breath * silicon.positions, 2, axis=1)  # (6, 2, 1, 2, 3): two walkers
+    cells = np.broadcast_to(breath[:, :, 0] * silicon.cell[:], (6, 2, 3, 3))
+    marks = np.arange(1, 7)
+    states = Trajectory(marks, marks, marks, positions, silicon.numbers, cells, np.ones(3, dtype=bool))
+    drawn_lengths = []
+    monkeypatch.setattr(figures, "_histograms", lambda axis, series, label, unit: drawn_lengths.append(series))
+    figures.bonds(states)
+    want = np.sort(np.repeat(np.linspace(0.95, 1.1, 6) * 5.43 * np.sqrt(3) / 4, 2 * 4))
+    np.testing.assert_allclose(np.sort(drawn_lengths[0]["Si-Si"].ravel()), want)
+    np.testing.assert_allclose(drawn_lengths[1]["Si-Si-Si"], 109.4712206)
+    series = results._bond_series(states, results.reference_bonds(states))["bond_length_Si-Si_A"]
+    np.testing.assert_allclose(series, np.repeat(want[::8, None], 2, axis=1))
     assert "all images counted" in figures.pairs(states).caption
 
 

@@ -15,7 +15,7 @@ from protocol.records import Structure
 from protocol.store import Store
 from renkei import artefact, flip, run_view
 from renkei.analysis.ledger import production_blocks
-from sim_daemon.moves.ring_move import evaluate
+from sim_daemon.moves.flight import evaluate
 from sim_daemon.moves.trajectory import Trajectory, integrate
 
 BEADS, TIMESTEP_FS, STEPS = 4, 0.5, 12
@@ -117,6 +117,9 @@ def test_what_cannot_be_repeated_is_skipped_with_a_sentence(moved, sound_run):
     check = flip.flip_test(Store(sound_run), simulator, production_blocks(simulator.ledger)[1])
     assert check.outcome == "skipped"
     assert "cannot be repeated" in check.said
+    moves = production_blocks(simulator.ledger)[1]
+    moves = replace(moves, timestep_fs=np.full(len(moves), np.nan), length_fs=np.zeros(len(moves)))
+    assert "there are no trajectories" in flip.flip_test(Store(sound_run), simulator, moves).said
 
 
 def test_other_ensembles_and_lost_weights(moved):
@@ -126,7 +129,7 @@ def test_other_ensembles_and_lost_weights(moved):
     shutil.rmtree(run.store.root / "train")
     check = run.check(sampler=sampler)
     assert check.outcome == "skipped"
-    assert "generation 0 is not in the run folder" in check.said
+    assert "is not in the run folder" in check.said
 
 
 def test_forces_with_a_memory_do_not_come_back():
@@ -155,3 +158,13 @@ def test_verdicts():
     outcomes = [str(flip._judged(leg, *numbers).outcome) for numbers in [(1e-12, 1e-12), (1e-3, 0.0), (1e-12, 1e-2)]]
     assert outcomes == ["holds", "fails", "weak"]
     assert flip._judged(leg, np.nan, 0.0).outcome == "fails"
+
+
+def test_rows_that_began_with_an_exchange_are_no_legs(make_run):
+    """A ring that came from another temperature did not start where its walker stood after the step before."""
+    [simulator] = run_view.read(make_run(walkers=3, ladder_K=(300.0, 330.0, 365.0))).simulators
+    rows = simulator.ledger
+    told = flip._exchanged(rows)
+    place = rows.replica.reshape(-1, 3)
+    np.testing.assert_array_equal(told.reshape(-1, 3)[1:], place[1:] != place[:-1])
+    assert 0.2 < told.mean() < 0.5

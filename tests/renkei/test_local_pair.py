@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from protocol.store import Store
 from renkei import local_pair
 
 
@@ -30,7 +31,25 @@ def test_the_trainer_is_stopped_when_the_simulator_is_done(pair):
     assert outcome == local_pair.Outcome(0, False, "")
     assert (run / "sim.words").read_text() == "--name sim0 --steps 3"
     assert (run / "train.ended").exists()
-    assert (run / "control" / "STOP").exists()
+    assert [path.name for path in (run / "control").iterdir()] == ["STOP-train"]
+
+
+def test_the_trainer_stays_as_long_as_another_s_simulator_works(pair, stand_ins):
+    ticks, other = [], []
+
+    def tick():
+        ticks.append(1)
+        if len(ticks) == 1:
+            other.append(Store(stand_ins / "run").claim("sim/hot"))
+        if len(ticks) == 8:
+            assert not (stand_ins / "run" / "train.ended").exists()
+            other[0].close()
+
+    run, outcome = pair("", tick)
+    assert outcome == local_pair.Outcome(0, False, "")
+    assert len(ticks) >= 8
+    assert (run / "train.ended").exists()
+    assert [path.name for path in (run / "control").iterdir()] == ["STOP-train"]
 
 
 def test_a_failing_simulator_ends_the_trainer_and_gives_its_code_and_words(pair):
@@ -71,6 +90,7 @@ def test_children_that_do_not_listen_are_killed(pair, monkeypatch):
     _, outcome = pair()
     assert (outcome.code, outcome.interrupted) == (1, False)
     assert "the trainer was ended by signal 15" in outcome.sentence
+    assert outcome.sentence.endswith("the same command goes on from there")
 
 
 def test_several_ranks_go_through_the_mpirun_beside_this_python():

@@ -13,9 +13,9 @@ from protocol.store import Store
 from renkei import observe, run_view
 
 
-def found_in(root, wanted, **choices):
+def found_in(root, wanted, sink=None, **selected):
     [simulator] = run_view.read(root).simulators
-    return observe.observe(Store(root), simulator, wanted, **choices)
+    return observe.observe(Store(root), simulator, wanted, observe.Selection(**selected), sink=sink)
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +95,20 @@ def test_stride_and_phase(sound_run):
     assert found_in(sound_run, ["radius_of_gyration"], phase="adapt").step.tolist() == list(range(1, 71))
 
 
+def test_a_start_that_is_remembered_is_told_and_can_be_left_out(make_run):
+    root = make_run(far_start_eV=0.6, blocks=(900,))
+    found = found_in(root, ["energy"])
+    assert "steps of the block remember its start" in found.notes[0]
+    rest = found_in(root, ["energy"], skip=120)
+    assert rest.step.tolist() == list(range(191, 971))
+    assert rest.notes == ()
+    assert found_in(root, ["energy"], phase="adapt").notes == ()
+    gap = found.averages["potential_energy_eV"].estimate.mean - rest.averages["potential_energy_eV"].estimate.mean
+    assert gap > 0.006  # 0.6 eV for 20 of 900 steps
+    with pytest.raises(BadSetting, match="skip must be at least 0"):
+        found_in(root, ["energy"], skip=-1)
+
+
 def test_options(sound_run):
     run = renkei.open(sound_run)
     found = run.observable("pair_distribution", largest_A=3.0, bins=30, stride=5)
@@ -126,6 +140,7 @@ def test_heat_capacity_has_no_series_but_an_error(sound_run):
         ({"wanted": ["cell"]}, "not periodic in three directions"),
         ({"wanted": ["energy"], "stride": 0}, "stride must be at least 1"),
         ({"wanted": ["energy"], "phase": "all"}, "phase must be one of production, adapt"),
+        ({"wanted": ["energy"], "skip": 400}, "skip 400 leaves nothing of the 400 steps in production"),
     ],
 )
 def test_what_cannot_be_asked(sound_run, choices, said):
@@ -136,8 +151,6 @@ def test_what_cannot_be_asked(sound_run, choices, said):
 def test_what_is_not_there(make_run):
     with pytest.raises(BadSetting, match="sim0 has no steps in production"):
         found_in(make_run(blocks=()), ["energy"])
-    with pytest.raises(BadSetting, match="does not reweight"):
-        found_in(make_run(weight_spread=0.3), ["energy"])
     root = make_run()
     for path in Store(root).trajectories("sim/sim0"):
         path.unlink()
@@ -145,7 +158,75 @@ def test_what_is_not_there(make_run):
         found_in(root, ["energy"])
 
 
+def test_weighted_states_give_weighted_means_curves_and_capacities(make_run):
+    root = make_run(weight_spread=0.8, blocks=(400,))
+    seen = []
+    found = found_in(root, ["energy", "bonds", "heat_capacity"], sink=lambda step, series: seen.append(series["log_weight"]))
+    run = renkei.open(root)
+    rows = run.production()
+    weights = np.exp(rows["log_weight"] - rows["log_weight"].max())
+    assert found.weights.samples == len(weights)
+    assert found.weights.kish == pytest.approx(weights.sum() ** 2 / (weights**2).sum())
+    np.testing.assert_array_equal(np.concatenate(seen).ravel(), rows["log_weight"])
+    energy = found.averages["energy_virial_eV"].estimate
+    assert energy.mean == pytest.approx(np.average(rows["energy_virial_eV"], weights=weights), abs=1e-9)
+    assert abs(energy.mean - rows["energy_virial_eV"].mean()) > 1e-4  # the weights do something
+    states = run.trajectory()
+    positions = states.positions[states.phase == 1]
+    lengths = np.linalg.norm(positions[..., 1:, :] - positions[..., :1, :], axis=-1)
+    edges = np.linspace(0.5, 3.5, 181)
+    spread = np.broadcast_to(weights.reshape(*positions.shape[:2], 1, 1), lengths.shape)
+    expected = np.histogram(lengths, edges, weights=spread)[0] / spread.sum() / np.diff(edges)
+    np.testing.assert_allclose(found.curves["bond_length_distribution_O-H"].estimate.value, expected)
+    plain = found_in(make_run(blocks=(400,)), ["bonds"]).curves["bond_length_distribution_O-H"].estimate
+    assert found.curves["bond_length_distribution_O-H"].estimate.ess < 0.8 * plain.ess
+    assert found.averages["heat_capacity_eV_per_K"].estimate.stderr > 0
+
+
+def test_weights_that_cannot_carry_a_mean_refuse_it(make_run):
+    found = found_in(make_run(weight_spread=6.0), ["energy", "bonds"])
+    assert "n_eff of the weights" in found.averages["energy_virial_eV"].refusal
+    assert "n_eff of the weights" in found.curves["bond_length_distribution_O-H"].refusal
+    with pytest.raises(BadSetting, match="compares states with one another"):
+        found_in(make_run(weight_spread=0.3), ["mean_square_displacement"])
+
+
+def test_blocks_of_one_surrogate_and_alpha_together_keep_their_plain_weights(make_run):
+    """And blocks with two alphas get those of both ensembles; blocks without weights are simply joined."""
+    same = make_run(blocks=(100, 100), alphas=(0.5, 0.5))
+    found = found_in(same, ["energy"], all_blocks=True)
+    assert len(found.step) == 200
+    assert "blocks together: 1 (generation 2, alpha 0.5, 200 states), 2" in found.notes[0]
+    rows = [renkei.open(same).production(block=block)["log_weight"] for block in (1, 2)]
+    kish = statistics.kish(np.concatenate(rows))[0]
+    assert found.weights.kish == pytest.approx(kish, rel=1e-6)
+    mixed = found_in(make_run(blocks=(100, 100), alphas=(0.5, 0.9)), ["energy"], all_blocks=True)
+    assert kish < mixed.weights.kish < 400
+    assert found_in(make_run(blocks=(60, 40)), ["energy"], all_blocks=True).weights is None
+    contracted = make_run(blocks=(60, 40), alphas=(0.5, 0.5), approximation="1 contracted beads of 4")
+    with pytest.raises(BadSetting, match="each has another target"):
+        found_in(contracted, ["energy"], all_blocks=True)
+    assert "approximate: 1 contracted beads" in found_in(contracted, ["energy"]).notes[0]
+
+
 def test_names_have_a_line_each():
     assert {"energy", "heat_capacity", "pair_distribution", "structure_factor"} <= observe.names().keys()
     assert "base" not in observe.names()
     assert all(observe.names().values())
+
+
+def test_a_rung_of_a_ladder_is_analysed_by_itself(make_run):
+    root = make_run(walkers=3, ladder_K=(300.0, 330.0, 365.0))
+    wanted = ["energy_virial_eV", "bonds"]
+    lowest, highest = found_in(root, wanted), found_in(root, wanted, temperature_K=365.0)
+    assert lowest.averages["energy_virial_eV"].series.shape == (400, 1)
+    shift = highest.averages["energy_virial_eV"].estimate.mean - lowest.averages["energy_virial_eV"].estimate.mean
+    assert shift == pytest.approx(1.3, abs=0.05)
+    states = renkei.open(root).trajectory()
+    for found, walker in ((lowest, 0), (highest, 2)):
+        length = np.linalg.norm(states.positions[70:, walker, :, 1] - states.positions[70:, walker, :, 0], axis=-1)
+        other = np.linalg.norm(states.positions[70:, walker, :, 2] - states.positions[70:, walker, :, 0], axis=-1)
+        series = found.averages["bond_length_O-H_A"].series[:, 0]
+        np.testing.assert_allclose(series, (length.mean(axis=1) + other.mean(axis=1)) / 2)
+    with pytest.raises(BadSetting, match="no rung at 340 K"):
+        found_in(root, wanted, temperature_K=340.0)

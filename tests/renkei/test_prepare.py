@@ -36,6 +36,20 @@ def test_structure_is_copied_from_where_the_yaml_points(yaml_file, tmp_path):
     assert (run / "w.xyz").read_bytes() == (deep / "w.xyz").read_bytes()
 
 
+def test_a_simulator_s_own_structure_comes_along(yaml_file, tmp_path):
+    (yaml_file.parent / "deep").mkdir()
+    (yaml_file.parent / "deep" / "far.xyz").write_text("3\n\nO 0 0 0\nH 0.99 0 0\nH -0.25 0.95 0\n")
+    own = "simulators: {sim0: {}, far: {system: {structure: deep/far.xyz}}}"
+    yaml_file.write_text(yaml_file.read_text().replace("machine:", f"  {own}\nmachine:"))
+    run = prepare.run_folder(yaml_file, tmp_path / "run", [])
+    assert load(run, PLUGINS, simulator="far").structure_path == run / "far.xyz"
+    assert load(run, PLUGINS, simulator="sim0").structure_path == run / "water.xyz"
+    (yaml_file.parent / "deep" / "far.xyz").rename(yaml_file.parent / "deep" / "water.xyz")
+    yaml_file.write_text(yaml_file.read_text().replace("far.xyz", "water.xyz"))
+    with pytest.raises(BadSetting, match=r"another file of the run is called water\.xyz too"):
+        prepare.run_folder(yaml_file, tmp_path / "other", [])
+
+
 def test_changes_are_written_into_the_folder(yaml_file, tmp_path):
     changes = ["seed=5", "sampler.beads=8", "machine.simulator.ranks=3", "phases.production.steps=12"]
     run = prepare.run_folder(yaml_file, tmp_path / "run", changes)
@@ -135,3 +149,9 @@ def test_charges_that_do_not_suit_the_structure_are_refused_before_anything_is_w
     assert load(run, PLUGINS).science.learner.charges == {"O": -0.8, "H": 0.4}
     with pytest.raises(BadSetting, match="there is no Na in what is learned"):
         prepare.run_folder(run, None, ["learner.charges={O: -0.8, H: 0.4, Na: 1}"])
+
+
+@pytest.mark.parametrize(("sampler", "wanted"), [("sl_pihmc", True), ("metropolis", True), ("pihmc", False), ("pimd", False)])
+def test_who_wants_a_trainer(yaml_file, tmp_path, sampler, wanted):
+    run = prepare.run_folder(yaml_file, tmp_path / "run", [f"sampler.name={sampler}", "sampler.beads=1"])
+    assert prepare.uses_weights(run, load(run, PLUGINS)) is wanted

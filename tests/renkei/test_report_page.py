@@ -67,3 +67,11 @@ def test_names_cannot_inject_markup(make_run, tmp_path):
     page = page_of(odd)
     assert "<script>" not in page
     assert "a&lt;script&gt;b" in page
+
+
+def test_a_ladder_has_a_table_of_its_rungs(make_run, sound_run):
+    text = page_of(make_run(walkers=3, ladder_K=(300.0, 330.0, 365.0)))
+    assert "Ladder of temperatures" in text
+    assert "300.0 (quoted)" in text
+    assert "<td>365.0</td>" in text
+    assert "Ladder of temperatures" not in page_of(sound_run)

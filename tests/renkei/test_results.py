@@ -85,3 +85,18 @@ def test_nothing_has_started(tmp_path):
     found = report_of(tmp_path)
     assert found["audit"]["verdict"] == "do not quote"
     assert found["phase"] == "startup"
+
+
+def test_a_ladder_quotes_its_lowest_rung_and_tells_of_all(make_run):
+    """Energies rise by 0.02 eV a kelvin in these rows: a mean over rungs would be off by many errors."""
+    found = report_of(make_run(walkers=3, ladder_K=(300.0, 330.0, 365.0)))
+    energy = found["observables"]["energy_virial_eV"]
+    assert abs(energy["mean"] + 100.0) < 5 * energy["stderr"] < 0.1
+    rungs = found["sampling"]["ladder"]["rungs"]
+    assert [rung["temperature_K"] for rung in rungs] == [300.0, 330.0, 365.0]
+    assert [rung["energy_virial_eV"]["mean"] for rung in rungs] == pytest.approx([-100.0, -99.4, -98.7], abs=0.05)
+    assert [rung["exchange_above"] for rung in rungs[:2]] == pytest.approx([0.5, 0.5], abs=0.15)
+    assert rungs[2]["exchange_above"] is None
+    assert found["sampling"]["ladder"]["round_trips"] > 10
+    assert found["sampling"]["blocks"][0]["energy_virial_eV"] == {key: energy[key] for key in ("mean", "stderr")}
+    assert report_of(make_run())["sampling"]["ladder"] is None

@@ -15,6 +15,7 @@ from sim_daemon.adapt import (
     LENGTH_SHARE,
     LENGTH_TRIALS,
     PROBE_TRIALS,
+    SHORTEN_TRIALS,
     STEP_TUNING,
     STUCK_AFTER,
     TRIAL_STEPS,
@@ -25,8 +26,8 @@ from sim_daemon.moves.explore import HOLE
 from sim_daemon.samplers.base import Info, Move, Plan
 
 
-def info(accepted=True, log_ratio=0.0, integrator=-0.01, outcome=""):
-    return Info(accepted, outcome, log_ratio, integrator, 0.0, 10, 5.0, (), 8, 0, {})
+def info(accepted=True, log_ratio=0.0, integrator=-0.01, outcome="", length_fs=5.0):
+    return Info(accepted, outcome, log_ratio, integrator, 0.0, 10, length_fs, (), 8, 0, {})
 
 
 def adapter(calm=CALM_MOVES, **changes):
@@ -56,7 +57,9 @@ def feed(a, outcomes, generation=0):
     for accepted in outcomes:
         while not a.failed and a.move(generation) is Move.EXPLORE:
             a.observe(plan(a, generation), [info()])
-        a.observe(plan(a, generation), [info(accepted)])
+        now = plan(a, generation)
+        share = (0.382 * a.trials.count) % 1  # evenly over the octaves, as the law of the lengths
+        a.observe(now, [info(accepted, length_fs=now.trajectory_fs * 8 ** (share - 1))])
 
 
 def test_dual_averaging_finds_the_step_of_its_target():
@@ -95,6 +98,50 @@ def test_length_grows_on_its_own_trials_to_the_cap():
     assert fixed.trajectory_fs(0) == 7.0
 
 
+def test_a_length_shrinks_for_a_model_that_promises_alone_and_the_next_one_is_judged_at_half_again():
+    """Jumps that stop to grow after 10 fs, and time steps that cost: a shorter length is worth more."""
+
+    def tries(a, outcomes, generation=0):
+        for k, accepted in enumerate(outcomes):
+            now = plan(a, generation)
+            length = now.trajectory_fs * 8 ** ((0.382 * k) % 1 - 1)
+            told = replace(info(accepted, length_fs=length), squared_jump_A2=min(length, 10.0) ** 2, md_steps=round(2 * length))
+            a.observe(now, [told], {"surrogate": 0.1 * told.md_steps, "engine": 0.1})
+
+    a = adapter()
+    feed(a, [])
+    tries(a, [True] * (SHORTEN_TRIALS - 1))
+    assert a.adjust() == []
+    tries(a, [True])
+    [row] = a.adjust()
+    assert (row["event"], row["before_fs"], row["trajectory_fs"]) == ("length", 80.0, a.length_fs)
+    assert a.length_fs < 80.0
+    assert [one["trajectory_fs"] for one in row["lengths"]] == [160.0, 80.0, 40.0]
+    assert not a.criteria()["met"]["trials"]  # it has none of its own
+    again = adapter()
+    again.restore(a.dump())
+    assert again.criteria() == a.criteria()
+    assert a.trajectory_fs(1) == 80.0
+    feed(a, [], generation=1)
+    tries(a, [True, False] * SHORTEN_TRIALS, generation=1)  # 0.5: it passes its probes, and promises nothing
+    a.adjust()
+    assert a.length_fs == 80.0
+
+
+def test_a_model_that_failed_and_has_no_successor_goes_on_with_shorter_trajectories():
+    a = adapter()
+    for length in (80.0, 40.0, 20.0, 10.0, 10.0):
+        assert a.trajectory_fs(0) == length
+        feed(a, [False] * STUCK_AFTER)
+        assert a.failed
+        feed(a, [True] * EXPLORE_MOVES)
+    assert a.trajectory_fs(1) == 80.0
+    fixed = adapter(trajectory_fs=7.0)
+    feed(fixed, [False] * STUCK_AFTER)
+    feed(fixed, [True] * EXPLORE_MOVES)
+    assert fixed.trajectory_fs(0) == 7.0
+
+
 def test_holes_that_are_still_found_keep_a_promising_generation_from_its_freeze():
     a = adapter(calm=0, trajectory_fs=40.0)
     feed(a, [True] * PROBE_TRIALS, generation=5)
@@ -111,6 +158,18 @@ def test_holes_that_are_still_found_keep_a_promising_generation_from_its_freeze(
     feed(a, [True] * TRIAL_STEPS, generation=8)
     feed(a, [True] * TRIAL_STEPS, generation=9)
     assert a.converged()
+
+
+def test_labels_that_are_wanted_are_explored_for_before_any_trial():
+    a = adapter(trajectory_fs=40.0)
+    a.labels_wanted, a.labels = 500, 499
+    for _ in range(2 * CALM_MOVES):
+        assert a.move(0) is Move.EXPLORE
+        a.observe(plan(a), [info()])
+    assert not a.criteria()["met"]["labels"]
+    a.labels = 500
+    assert a.move(0) is Move.METROPOLIS
+    assert a.criteria()["met"]["labels"]
 
 
 def test_after_a_long_exploration_the_trials_begin_anew():
@@ -234,6 +293,16 @@ def test_a_first_principles_sampler_converges_on_its_trials_alone():
     assert not a.wants_rescue()
 
 
+def test_a_longer_length_that_disappoints_fails_no_generation():
+    a = adapter()
+    a.length_fs = 2 * a.first_fs
+    feed(a, [True] * 2)
+    feed(a, [False] * PROBE_TRIALS)
+    assert (a.length_fs, a.failed) == (a.first_fs, False)
+    feed(a, [False] * PROBE_TRIALS)
+    assert a.failed
+
+
 def test_restart_after_a_block_that_stuck_explores_and_shortens():
     a = adapter()
     feed(a, [True] * LENGTH_TRIALS)
@@ -271,3 +340,21 @@ def test_the_cells_step_is_tuned_by_its_jumps_alone_and_kept_in_the_checkpoint()
     again.restore(a.dump())
     assert again.cell_step() == a.cell_step()
     assert adapter().cell_step() == 0.0
+
+
+def test_every_rung_of_a_ladder_does_its_own_trials():
+    """Four rungs, the hottest accepting less: their mean would do, that rung does not."""
+    pattern = [[True] * 4] * 2 + [[True] * 3 + [False]] * 3  # 0.85 in all, 0.4 at the hottest
+
+    def tried(a, steps):
+        a.observe(Plan(Phase.ADAPT, 0, -1, "", 0.5, 20.0), [info()] * 4)
+        for step in range(steps):
+            a.observe(Plan(Phase.ADAPT, 0, -1, "", 0.5, 20.0), [info(taken) for taken in pattern[step % 5]])
+        return a.criteria()["met"]
+
+    met = tried(adapter(walkers=4, rungs=4, learns=False, trajectory_fs=20.0), TRIAL_STEPS // 2)
+    assert not met["trials"]  # four times as many rows, but each rung has half of them
+    met = tried(adapter(walkers=4, rungs=4, learns=False, trajectory_fs=20.0), TRIAL_STEPS)
+    assert met["trials"]
+    assert not met["acceptance"]
+    assert tried(adapter(walkers=4, learns=False, trajectory_fs=20.0), TRIAL_STEPS)["acceptance"]

@@ -85,6 +85,16 @@ def test_the_newest_generation_is_taken_and_evaluates_as_its_files_say(set_up):
     assert models.surrogate("") is None
 
 
+def test_a_generation_that_comes_late_does_not_replace_its_successor(set_up):
+    _, epoch, models = set_up
+    early, late = publish(epoch, 0), publish(epoch, 1)
+    for packet in (late, early):
+        models._channel.receive = lambda timeout_s, packet=packet: [packet]
+        assert models.look()[0]["used"]
+    assert models.newest.card.generation == 1
+    assert models.digest(0) == early.digest
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -1,6 +1,7 @@
 """The trainer end to end in one process: batches in a store -> generations that simulators can load; restarts."""
 
 import logging
+import time
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from protocol.errors import LearnFailed, RoleTaken
 from protocol.records import PeerState, Phase
 from protocol.store import Store
 from train_daemon import daemon
+from train_daemon.attendance import Attendance
 from train_daemon.daemon import ACTIVITIES, FAILED_FITS, Parts, Trainer
 from train_daemon.dataset import Dataset
 from train_daemon.intake import Intake
@@ -60,7 +62,8 @@ class Bench:
         learner = chebyshev_bpnn.build(SETTINGS, LearnerContext("cpu", 1, 0))
         press = Press(learner, dataset, epoch, lambda simulator: 300.0)
         intake, clock = Intake(dataset, epoch, channel, log), ActivityClock(ACTIVITIES)
-        parts = Parts(store, epoch, intake, learner, press, rules, Ending(), clock, log, poll_s=0.05)
+        attendance = Attendance(store, epoch, channel, log)
+        parts = Parts(store, epoch, intake, attendance, learner, press, rules, Ending(), clock, log, poll_s=0.05)
         self.open = [channel, epoch]
         trainer = Trainer(parts)
         trainer._resume()
@@ -254,3 +257,39 @@ def test_the_activities_are_the_whole_wall_time(bench, make_batch):
     trainer.turn()
     assert trainer.parts.clock.totals()["training"] == pytest.approx(5.0)
     assert sum(trainer.parts.clock.totals().values()) == pytest.approx(now[0])
+
+
+def test_a_node_that_is_of_no_use_is_released_and_the_trainer_comes_back_for_new_labels(bench, make_batch, monkeypatch):
+    """In production nobody needs a model; a chained job ends at once; one that finds labels of an adapt phase stays."""
+    trainer = bench.trainer()
+    trainer.parts.release_after_s = 0.2
+    bench.send(make_batch)
+    trainer.turn()
+    trainer.turn()
+    assert trainer._stop_reason(at_once=True) is None
+    bench.send(make_batch, phase=Phase.PRODUCTION)
+    began, turns = time.monotonic(), 0
+    while trainer._stop_reason(at_once=True) is None:
+        trainer.turn()
+        turns += 1
+    assert turns > 1
+    assert time.monotonic() - began >= 0.2
+    assert "no simulator needs" in trainer._stop_reason()
+    trainer._save()
+    bench.end()
+    assert Store(bench.root).heartbeat("train")["released"] is True
+    chained = bench.trainer()
+    chained.parts.release_after_s = 1000.0
+    chained.turn()
+    assert chained._stop_reason() is None  # labels may be on their way from another machine
+    monkeypatch.setattr(daemon, "AGAIN_S", 0.0)
+    chained.turn()
+    assert chained._stop_reason() is not None
+    chained._save()
+    bench.send(make_batch)
+    called = bench.trainer()
+    called.parts.release_after_s = 1000.0
+    assert "released" not in Store(bench.root).heartbeat("train")
+    called.turn()
+    assert called._stop_reason(at_once=True) is None
+    assert called._released is False

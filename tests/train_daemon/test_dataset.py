@@ -176,3 +176,12 @@ def test_the_stress_of_a_label_becomes_its_virial(make_label):
     virials = [sample.virial for sample in data.training_set().samples]
     np.testing.assert_allclose(next(virial for virial in virials if virial is not None), -12.0 * np.eye(3), atol=1e-12)
     assert sum(virial is None for virial in virials) == 1
+
+
+def test_elements_of_the_whole_run_are_known_from_the_first_batch_on(make_batch):
+    data, rng = Dataset(4), np.random.default_rng(0)
+    data.add("hot/1/0", make_batch(rng, [0], simulator="hot"), [1, 8, 11])
+    assert data.identity.species == (1, 8, 11)
+    data.add("sim0/1/0", make_batch(rng, [0]), [1, 8, 17])
+    assert data.identity.species == (1, 8, 11), "a network has its elements from the beginning"
+    assert data.training_set().species == (1, 8, 11)

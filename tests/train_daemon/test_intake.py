@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from protocol.records import Packet, Phase
+from protocol.records import Packet, PeerState, Phase
 from protocol.store import Store
 from train_daemon.dataset import Dataset
 from train_daemon.intake import Intake, name_of
@@ -16,13 +16,16 @@ class Wire:
     """A channel that hands out what it is given."""
 
     def __init__(self):
-        self.acknowledged, self.back = [], []
+        self.acknowledged, self.back, self.states = [], [], {}
 
     def receive(self, timeout_s):
         return []
 
     def acknowledge(self, packet: Packet):
         self.acknowledged.append(name_of(packet))
+
+    def peers(self):
+        return self.states
 
     def retracted(self):
         found, self.back = self.back, []
@@ -60,6 +63,10 @@ def test_the_newest_batch_of_every_simulator_says_the_phase(intake, packets):
     assert intake.in_production()
     intake.phases["hot"] = str(Phase.ADAPT)
     assert not intake.in_production()
+    intake.channel.states = {"sim0": PeerState.ALIVE, "hot": PeerState.GONE}
+    assert intake.in_production()  # who has left needs no model
+    intake.channel.states["new"] = PeerState.ALIVE
+    assert not intake.in_production()  # who has just come has sent nothing yet
 
 
 def test_acknowledgement_comes_after_and_once(intake, packets):
@@ -85,6 +92,14 @@ def test_retracted_batches_go(intake, packets):
 
 
 def test_resume_takes_the_listed_ones_without_new_rows(intake, packets, tmp_path):
-    intake.resume(["sim0/1/1", "sim0/1/0", "sim0/9/9"], Store(tmp_path))
+    intake.resume(["sim0/1/1", "sim0/1/0"], Store(tmp_path))
     assert intake.dataset.names == ("sim0/1/1", "sim0/1/0")
     assert intake.epoch.journal.rows_written == 0
+
+
+def test_what_was_learned_from_and_is_gone_is_named(intake, packets, tmp_path, caplog):
+    packets[1].path.unlink()
+    intake.resume(["sim0/1/0", "sim0/1/1", "sim0/1/2"], Store(tmp_path))
+    assert intake.dataset.names == ("sim0/1/0", "sim0/1/2")
+    assert "batch sim0/1/1; `renkei fsck` says more" in caplog.text
+    assert Store(tmp_path).all_rows("train")[-1] == {"event": "lost", "batches": ["sim0/1/1"]}

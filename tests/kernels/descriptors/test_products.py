@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kernels.descriptors import numba_cpu, products
+from kernels.descriptors import numba_cpu, product_loops, products
 from kernels.descriptors.base import Chebyshev, kinds
 from kernels.neighbors.numba_cpu import pairs
 
@@ -40,8 +40,8 @@ def test_both_products_equal_those_of_the_descriptor(family, box):
     chosen = np.array([2, 0])
     gradient = rng.standard_normal((2, len(NUMBERS), made.length))
     direction = rng.standard_normal((2, len(NUMBERS), 3))
-    forces, virial = products.pull_back(spots, pool, chosen, gradient.reshape(-1, made.length) @ mixing, True)
-    change = products.push_forward(spots, pool, chosen, direction.reshape(-1, 3), np.zeros((0, 3, 3))) @ mixing.T
+    forces, virial = product_loops.pull_back(spots, pool, chosen, gradient.reshape(-1, made.length) @ mixing, True)
+    change = product_loops.push_forward(spots, pool, chosen, direction.reshape(-1, 3), np.zeros((0, 3, 3))) @ mixing.T
     want_forces, want_virial = numba_cpu.pull_back(made, positions[chosen], NUMBERS, *box, gradient)
     want_change = numba_cpu.push_forward(made, positions[chosen], NUMBERS, *box, direction)
     np.testing.assert_allclose(forces, want_forces.reshape(-1, 3), rtol=0, atol=1e-11)
@@ -59,7 +59,7 @@ def test_push_forward_is_the_change_of_the_features():
         turn = (np.eye(3) + sign * strain).T
         moved = (positions + sign * direction) @ turn
         ends.append(numba_cpu.values(made, moved, NUMBERS, CRYSTAL[0] @ turn, CRYSTAL[1])[0])
-    change = products.push_forward(spots, pool, np.array([0]), direction, strain[None])
+    change = product_loops.push_forward(spots, pool, np.array([0]), direction, strain[None])
     np.testing.assert_allclose(change, (ends[0] - ends[1]) / (2 * step), rtol=0, atol=1e-7)
 
 
@@ -69,11 +69,11 @@ def test_the_products_are_transposes_of_each_other(box):
     chosen = np.array([0, 1, 2])
     gradient = rng.standard_normal((3 * len(NUMBERS), spots.length))
     direction, strain = rng.standard_normal((3 * len(NUMBERS), 3)), rng.standard_normal((3, 3, 3))
-    forces, virial = products.pull_back(spots, pool, chosen, gradient, True)
-    alone, none = products.pull_back(spots, pool, chosen, gradient, False)
+    forces, virial = product_loops.pull_back(spots, pool, chosen, gradient, True)
+    alone, none = product_loops.pull_back(spots, pool, chosen, gradient, False)
     assert np.array_equal(alone, forces)
     assert none.shape == (0, 3, 3)
-    change = products.push_forward(spots, pool, chosen, direction, strain)
+    change = product_loops.push_forward(spots, pool, chosen, direction, strain)
     assert np.sum(forces * direction) + np.sum(virial * strain) == pytest.approx(-np.sum(gradient * change), rel=1e-11)
 
 

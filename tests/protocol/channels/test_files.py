@@ -1,4 +1,3 @@
-import json
 import os
 import shutil
 import threading
@@ -6,7 +5,7 @@ import threading
 import pytest
 from pydantic import ValidationError
 
-from protocol import atomic, names
+from protocol import atomic, delays, jsontext, names
 from protocol.channels import files
 from protocol.records import PeerState
 from protocol.store import Store
@@ -129,9 +128,8 @@ def test_retracted_batches(store, sim, listen, make_batch, cursor):
 
 
 def damage(path, change):
-    content = json.loads(path.read_text())
-    content.update(change)
-    path.write_text(json.dumps(content))
+    content = jsontext.loads(path.read_bytes(), path)
+    path.write_bytes(jsontext.seal(jsontext.dumps({**content, **change})))
 
 
 def test_damaged_batch_goes_to_quarantine_and_the_next_one_comes(sim, listen, train, make_batch, store):
@@ -162,7 +160,7 @@ def test_late_payload_is_waited_for(sim, listen, train, make_batch):
     assert places(channel.receive(0.0)) == [("sim0", 1, 0)]
     path.write_bytes(data[:1000])
     assert channel.receive(0.0) == []
-    clock.now += files.PATIENCE_S - 1
+    clock.now += delays.LATE_S - 1
     path.write_bytes(data)
     assert places(channel.receive(0.0)) == [("sim0", 1, 1), ("sim0", 1, 2)]
     assert quarantined(train) == []
@@ -188,21 +186,42 @@ def test_truncated_batch_is_skipped_after_a_while(sim, listen, train, make_batch
     path.write_bytes(path.read_bytes()[:1000])
     assert channel.receive(0.0) == []
     assert quarantined(train) == []
-    clock.now += files.PATIENCE_S + 1
+    clock.now += delays.LATE_S + 1
     assert [packet.number for packet in channel.receive(0.0)] == [1]
     reason = (train.folder / "quarantine/sim0-epoch-0001-batch-000000.h5.reason.txt").read_text()
     assert "1000 of" in reason
     assert reason.count("\n") == 1
 
 
-def test_what_never_comes_is_waited_for_within_a_bound(sim, listen, make_batch):
+def test_what_never_comes_is_waited_for_within_a_bound_and_named(sim, listen, train, make_batch):
     channel = listen(clock=(clock := Clock()))
     for number in range(3):
         sim.publish_batch(number, make_batch(number), {})
     (sim.folder / "batches/batch-000000.h5").unlink()
+    (sim.folder / "triggers/batch-000001.trigger").unlink()
     assert channel.receive(0.0) == []
-    clock.now += files.PATIENCE_S + 1
-    assert [packet.number for packet in channel.receive(0.0)] == [1, 2]
+    clock.now += delays.LATE_S + 1
+    assert channel.receive(0.0) == []
+    clock.now += delays.LATE_S + 1
+    assert [packet.number for packet in channel.receive(0.0)] == [2]
+    said = (train.folder / "quarantine/sim0-epoch-0001-batch-000001.trigger.reason.txt").read_text()
+    assert said == "batch 1 of sim0's epoch 1 is not there after 60 s, though later ones are; it is passed over until it comes\n"
+
+
+def test_a_slow_view_that_was_measured_makes_the_patience_longer(store, sim, train, make_batch):
+    (store.root / "jobs").mkdir(parents=True, exist_ok=True)
+    (store.root / "jobs" / "probe-gpu1.json").write_text('{"slowest_s": 12.0}')
+    clock = Clock()
+    channel = files.FilesChannel(0.02, Store(store.root), "train", train, {}, clock)
+    for number in range(2):
+        sim.publish_batch(number, make_batch(number), {})
+    (sim.folder / "triggers/batch-000000.trigger").unlink()
+    assert channel.receive(0.0) == []
+    clock.now += 119
+    assert channel.receive(0.0) == []
+    clock.now += 2
+    assert [packet.number for packet in channel.receive(0.0)] == [1]
+    channel.close()
 
 
 def test_empty_trigger_is_late_not_foreign(sim, listen, train, make_batch):

@@ -32,6 +32,24 @@ def test_bonds_through_the_faces_of_a_small_cell():
     np.testing.assert_allclose(angles, [109.4712206] * 12)
 
 
+def test_every_ring_is_measured_in_its_own_cell_and_equal_cells_together():
+    silicon = bulk("Si")
+    bonds = structure.find_bonds(silicon.positions, silicon.numbers, silicon.cell[:], PERIODIC)
+    breath = np.array([1.0, 1.1, 1.0, 0.95])
+    cells = breath[:, None, None] * silicon.cell[:]
+    rings = np.repeat((breath[:, None, None] * silicon.positions)[:, None], 3, axis=1)  # of 3 beads
+    asked = []
+
+    def measure(x, cell):
+        asked.append(len(x))
+        return structure.bond_lengths(bonds, x, cell, PERIODIC)
+
+    found = structure.in_own_cells(measure, rings, cells)["Si-Si"]
+    assert found.shape == (4, 3, 4)
+    np.testing.assert_allclose(found, (breath * 5.43 * np.sqrt(3) / 4)[:, None, None] * np.ones((4, 3, 4)))
+    assert sorted(asked) == [1, 1, 2]
+
+
 def test_an_atom_bonded_to_its_own_image_once_per_direction():
     chain = structure.find_bonds(np.zeros((1, 3)), np.array([6]), np.diag([1.4, 9.0, 9.0]), PERIODIC)
     np.testing.assert_allclose(chain.vector, [[1.4, 0.0, 0.0]])
@@ -53,7 +71,7 @@ def test_pair_counts_equal_those_of_ase(pbc):
     atoms.set_cell(cell)
     atoms.positions = rng.uniform(-3, 6, (2, 3))  # outside the cell too
     atoms.pbc = pbc
-    found = structure.pair_distributions(atoms.positions[None], atoms.numbers, cell, np.array(pbc), 6.0, bins=30)
+    found = structure.pair_distributions(atoms.positions[None, None], atoms.numbers, cell[None], np.array(pbc), 6.0, bins=30)
     for one in found:
         symbols = one.pair.split("-")
         i, j, distance = neighbor_list("ijd", atoms, 6.0)
@@ -72,15 +90,33 @@ def test_an_ideal_gas_of_20_atoms_has_g_of_19_20ths():
     """Below the shortest lattice vector no atom sees an image of itself."""
     rng = np.random.default_rng(8)
     cell = np.array([[6.0, 0.0, 0.0], [2.0, 6.0, 0.0], [1.0, -2.0, 6.0]])
-    positions = rng.random((300, 20, 3)) @ cell
-    [g] = structure.pair_distributions(positions, np.full(20, 18), cell, PERIODIC, 5.9, bins=30)
-    np.testing.assert_allclose(g.value[8:], 0.95, atol=0.07)
-    assert g.value[8:].mean() == pytest.approx(0.95, abs=0.01)
+    places = rng.random((150, 2, 20, 3))
+    for breath in (1.0, rng.uniform(1.0, 1.3, 150)[:, None, None]):  # each ring in its own cell and volume
+        cells = np.broadcast_to(breath * cell, (150, 3, 3))
+        rings = places @ cells[:, None]
+        [g] = structure.pair_distributions(rings, np.full(20, 18), cells, PERIODIC, 5.9, bins=30)
+        np.testing.assert_allclose(g.value[8:], 0.95, atol=0.09)
+        assert g.value[8:].mean() == pytest.approx(0.95, abs=0.01)
+
+
+def test_the_first_shell_of_a_crystal_that_breathes():
+    """Four neighbours at the bond length of each state's own cell; in the first one's cell they would be elsewhere."""
+    silicon = bulk("Si")
+    cells = np.array([1.0, 1.1])[:, None, None] * silicon.cell[:]
+    rings = (np.array([1.0, 1.1])[:, None, None] * silicon.positions)[:, None]
+    [own] = structure.pair_distributions(rings, silicon.numbers, cells, PERIODIC, 2.9, bins=290)
+    [first] = structure.pair_distributions(rings, silicon.numbers, cells[[0, 0]], PERIODIC, 2.9, bins=290)
+    lengths = np.array([1.0, 1.1]) * 5.43 * np.sqrt(3) / 4
+    np.testing.assert_allclose(own.distance[own.value > 0], lengths, atol=0.0051)
+    shell = 4 / 3 * np.pi * np.diff(np.linspace(0, 2.9, 291) ** 3)
+    volumes = np.abs(np.linalg.det(cells))
+    np.testing.assert_allclose((own.value * shell)[own.value > 0], 4 * volumes / (2 * 2))  # two structures of two atoms
+    assert np.abs(first.value - own.value).max() > 0.2 * own.value.max()
 
 
 def test_a_cluster_s_distances_are_normalised():
     water = molecule("H2O")
-    found = structure.pair_distributions(water.positions[None], water.numbers, *OPEN, 3.0, bins=60)
+    found = structure.pair_distributions(water.positions[None, None], water.numbers, OPEN[0][None], OPEN[1], 3.0, bins=60)
     assert [one.pair for one in found] == ["O-H", "H-H"]
     for one in found:
         assert one.value.sum() * 0.05 == pytest.approx(1.0)

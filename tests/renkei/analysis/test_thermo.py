@@ -60,8 +60,8 @@ def test_an_observable_with_holes_has_no_average():
 
 
 def test_rejections_in_a_row():
-    assert thermo.longest_rejection_run(ledger_of([0.0] * 5, [True, False, False, True, False])) == 2
-    assert thermo.longest_rejection_run(ledger_of([])) == 0
+    assert thermo.rejections(ledger_of([0.0] * 5, [True, False, False, True, False]))[0] == 2
+    assert thermo.rejections(ledger_of([])) == (0, 20)
 
 
 def test_all_calls_count():

@@ -21,6 +21,7 @@ def test_nothing_is_wrong(sound_run):
     assert said["block"] == "block 1 is complete: 400 steps of 2 walkers"
     assert "generation 2 drove all of it" in said["frozen"]
     assert said["adapt"] == "frozen at step 71: converged"
+    assert said["start"] == "no series drifts away from its start; the chain had settled for 70 steps before"
 
 
 @pytest.mark.parametrize(
@@ -35,9 +36,10 @@ def test_nothing_is_wrong(sound_run):
         ({"converged": False}, "approximate", "max_steps"),
         ({"blocks": (300, 300), "block_shift_eV": 0.2}, "approximate", "block 1 disagrees with block 2"),
         ({"blocks": (40,)}, "approximate", "effective samples"),
+        ({"far_start_eV": 0.6, "blocks": (900,)}, "approximate", "steps of the block remember its start (energy_virial_eV"),
         ({"thawed": True}, "do not quote", "the generation changed within the production block (0, 1)"),
         ({"weight_spread": 0.3}, "exact after reweighting", "n_eff 7"),
-        ({"weight_spread": 6.0}, "approximate", "largest weight"),
+        ({"approximation": "3 contracted beads of 4"}, "approximate", "3 contracted beads of 4 stood for the target"),
     ],
 )
 def test_one_thing_is_wrong(make_run, choices, want, said):
@@ -45,6 +47,40 @@ def test_one_thing_is_wrong(make_run, choices, want, said):
     assert found.verdict == want
     assert len(found.reasons) == 1
     assert said in found.reasons[0]
+
+
+LADDER = {"walkers": 3, "ladder_K": (300.0, 330.0, 365.0)}
+
+
+def test_every_rung_of_a_ladder_is_judged_by_itself(make_run):
+    found = judged(make_run(**LADDER))
+    assert (found.verdict, found.reasons) == ("exact", ())
+    said = {check.name: check.said for check in found.checks}
+    assert said["exp(-beta dH)"].startswith("at every rung; 300 K")
+    assert said["ladder"].startswith("exchanges accepted: 300-330 K 0.")
+    assert said["ladder"].endswith("round trips; the averages are those of 300 K")
+    bad = judged(make_run(**LADDER, hot_work_shift=0.4))
+    assert bad.verdict == "do not quote"
+    assert bad.reasons[0].startswith("at 365 K: <exp(-beta dH)>")
+
+
+def test_weights_that_cannot_carry_a_mean(make_run):
+    """Nearly all of the weight on a few samples, which the energy's effective samples feel too; equal weights need nothing."""
+    few = judged(make_run(weight_spread=6.0))
+    assert few.verdict == "do not quote"
+    assert "n_eff of the weights is" in few.reasons[0]
+    equal = judged(make_run(weight_spread=0.0))
+    assert equal.verdict == "exact"
+    assert any(check.said.startswith("all weights are equal") for check in equal.checks)
+
+
+def test_dynamics_without_a_test_is_approximate(sound_run):
+    [simulator] = run_view.read(sound_run).simulators
+    rows = [{**row, "accepted": True, "log_ratio": None} if row["event"] == "step" else row for row in simulator.rows]
+    found = verdict.judge(production_blocks(steps_of(rows)), rows)
+    assert found.verdict == "approximate"
+    assert len(found.reasons) == 1
+    assert "finite time step" in found.reasons[0]
 
 
 def test_a_short_antithetic_block_is_not_exact(make_run, monkeypatch):
@@ -70,6 +106,16 @@ def test_convergence_is_that_of_all_criteria():
     assert not verdict.converged({"reason": "converged", "criteria": {"met": {"a": True, "b": False}}})
     assert verdict.converged({"reason": "converged"})
     assert not verdict.converged({"reason": "max_steps"})
+
+
+def test_a_run_that_never_saw_a_network_says_so(make_run):
+    [simulator] = run_view.read(make_run(converged=False)).simulators
+    unmet = {"reason": "adapt reached max_steps without convergence", "criteria": {"met": {"generations": False}}}
+    rows = [{**row, **unmet} if row["event"] == "freeze" else row for row in simulator.rows]
+    alone = [{**row, "generation": -1} if row["event"] == "step" else row for row in rows]
+    told = [verdict.judge(production_blocks(steps_of(some)), some).reasons for some in (rows, alone)]
+    assert "no network had come" not in told[0][0]
+    assert "no network had come" in told[1][0]
 
 
 def test_explored_rows_are_not_production(sound_run):

@@ -16,7 +16,7 @@ def test_a_known_covariance(system, states, water):
     positions = np.repeat(water[:1, :1, :1], 2000, axis=0)
     whole = heat_capacity.build(system(positions, [8, 1, 1]))
     known = states(positions, potential_energy_eV=potential, energy_virial_eV=potential + 4.5 * KB * 300)
-    found = whole.finish(whole.add(known).series)["heat_capacity_eV_per_K"]
+    found = whole.finish(whole.add(known).series, None)["heat_capacity_eV_per_K"]
     assert found.mean == pytest.approx(KB * (4.5 + potential.var(ddof=1) / (KB * 300) ** 2), rel=0.01)
 
 

@@ -20,7 +20,7 @@ def test_it_is_the_distribution_of_the_report(system, states):
     beads = salt.positions + 0.1 * np.random.default_rng(1).standard_normal((1, 1, 4, 2, 3))
     known = system(beads, salt.numbers, salt.cell[:])
     found = curves(pair_distribution.build(known, largest_A=6.0, bins=60), states(beads, salt.cell[:]))
-    want = pair_distributions(beads[0, 0], salt.numbers, salt.cell[:], PERIODIC, 6.0, bins=60)
+    want = pair_distributions(beads[0], salt.numbers, salt.cell[:][None], PERIODIC, 6.0, bins=60)
     assert len(want) == 3
     for one in want:
         np.testing.assert_allclose(found[f"pair_distribution_{one.pair}"][0, 0], one.value)

@@ -68,9 +68,9 @@ def shutdown():
     made.restore()
 
 
-def course_of(learner, frames, shutdown, length, held=True, watch=lambda course, planned: None):
+def course_of(learner, frames, shutdown, length, held=True, watch=lambda course, planned: None, networks=1):
     data = training.training_set(frames[:9], (1, 8))
-    return training.train(learner, data, frames[9:] if held else (), length, shutdown, watch)
+    return training.train(learner, data, frames[9:] if held else (), length, shutdown, watch, networks)
 
 
 @pytest.fixture
@@ -126,6 +126,30 @@ def test_a_time_becomes_a_number_of_steps(frames, shutdown):
     assert course.steps == planned[0]
     assert 50 < course.steps < 500
     assert course.reason == "done"
+
+
+def test_networks_of_a_committee_share_a_time(frames, shutdown):
+    learner, asked = Known((1.0,), step_s=0.002), []
+    original = learner.fit
+
+    def one_after_another(model, data, budget):
+        asked.append(budget.steps)
+        return [original(model, data, budget) for _ in range(3 if budget.steps < 10**9 else 1)][-1]
+
+    learner.fit = one_after_another
+    planned = []
+    course = course_of(learner, frames, shutdown, training.Length(seconds=1.0), watch=lambda c, p: planned.append(p), networks=3)
+    assert planned[0] == 3 * asked[1]
+    assert 50 < 3 * asked[1] < 500
+    assert course.reason == "done"
+
+
+def test_stresses_count_where_the_validation_frames_have_them(frames, shutdown, monkeypatch):
+    """Energies alone would keep the first model."""
+    errors, stresses = training.parity.errors, iter([9.0, 0.1])
+    monkeypatch.setattr(training, "VALIDATION_SHARE", 1e9)
+    monkeypatch.setattr(training.parity, "errors", lambda f, p: {**errors(f, p), "stress_rmse_eV_per_A3": next(stresses)})
+    assert course_of(Known((0.5, 0.6)), frames, shutdown, training.Length(steps=20)).best == 0.6
 
 
 def test_a_fit_that_is_slower_than_its_trial_is_cut_off(frames, shutdown, monkeypatch):

@@ -1,5 +1,7 @@
 """`renkei analyze`: table, file, list, errors."""
 
+import json
+
 import h5py
 
 
@@ -26,6 +28,26 @@ def test_table_and_file(renkei, sound_run, tmp_path, monkeypatch):
         curve = found["curves/bond_angle_distribution_H-O-H"]
         assert curve["x"].shape == curve["value"].shape == curve["stderr"].shape == (180,)
         assert curve.attrs["x_label"] == "angle_deg"
+
+
+def test_json_has_the_numbers_of_the_file(renkei, sound_run, tmp_path):
+    file = tmp_path / "found.h5"
+    code, out, _ = renkei("analyze", sound_run, "--observable", "energy,bonds", "--into", file, "--json")
+    assert code == 0
+    [told] = json.loads(out)["simulators"].values()
+    assert (told["states"], told["first_step"], told["last_step"]) == (400, 71, 470)
+    energy, curve = told["averages"]["energy_virial_eV"], told["curves"]["bond_angle_distribution_H-O-H"]
+    with h5py.File(file) as found:
+        attributes = found["averages/energy_virial_eV"].attrs
+        assert [energy[key] for key in ("mean", "stderr", "ess")] == [attributes[key] for key in ("mean", "stderr", "ess")]
+        assert curve["value"] == found["curves/bond_angle_distribution_H-O-H/value"][:].tolist()
+    assert (energy["unit"], energy["refusal"], curve["x_label"]) == ("eV", "", "angle_deg")
+
+
+def test_a_narrow_terminal_cuts_no_name(renkei, sound_run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "70")
+    _, out, _ = renkei("analyze", sound_run, "--observable", "bonds")
+    assert "bond_angle_distribution_H-O-H" in out
 
 
 def test_no_mean_of_few_samples(renkei, make_run, monkeypatch):

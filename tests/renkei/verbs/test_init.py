@@ -40,6 +40,18 @@ def test_a_crystal_starts_from_its_harmonic_modes(renkei, tmp_path):
     assert science.system.restraint is None
 
 
+def test_a_sampler_of_local_moves_has_no_keys_of_trajectories(renkei, structure, tmp_path):
+    words = ["--structure", structure, "--set", "sampler.name=metropolis", "--set", "sampler.beads=1"]
+    assert renkei("init", tmp_path / "run", *words)[0] == 0
+    sampler = load(tmp_path / "run", PLUGINS).science.sampler
+    assert (sampler.name, sampler.beads, sampler.startup) == ("metropolis", 1, "trajectories")
+
+
+def test_the_next_command_fits_the_machine(renkei, structure, tmp_path):
+    assert "renkei run" in renkei("init", tmp_path / "here", "--structure", structure)[1]
+    assert "renkei submit" in renkei("init", tmp_path / "there", "--structure", structure, "--machine", "slurm")[1]
+
+
 def test_charge_and_multiplicity_are_written(renkei, structure, tmp_path):
     assert renkei("init", tmp_path / "run", "--structure", structure, "--charge", 1)[0] == 0
     system = load(tmp_path / "run", PLUGINS).science.system

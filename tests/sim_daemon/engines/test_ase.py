@@ -70,6 +70,11 @@ def test_charge_and_multiplicity_must_reach_the_calculator(build, water, lab):
     assert told.label(water).energy == 10.5 + 3 + 200
 
 
+def test_a_force_field_is_told_neither(build, water, lab):
+    label = build("ase", charge=1, multiplicity=2, calculator=lab, without_electrons=True).label(water)
+    assert (label.energy, label.charge, label.multiplicity) == (10.5, 1, 2)
+
+
 @pytest.mark.parametrize(
     ("kind", "error"), [("scf", NotConverged), ("said", NotConverged), ("numerics", LabelFailed), ("memory", EngineCrashed)]
 )

@@ -96,6 +96,25 @@ def test_renormalising_does_not_change_the_function(make_training_set, tmp_path)
     )
 
 
+def test_an_element_that_comes_later_begins_at_its_reference_energy(make_training_set, tmp_path):
+    """Molecules of hydrogen alone, then water too: what was learned stays, and the new element is learned at once."""
+    water = make_training_set(40)
+    pairs = [replace(s, key=s.key + b"H", structure=_hydrogen(s.structure), forces=0 * s.forces[1:]) for s in water.samples]
+    pairs = [replace(s, energy=-31.0) for s in pairs]
+    learner = built()
+    first, _ = learner.fit(learner.start(TrainingSet(tuple(pairs), (1, 8))), TrainingSet(tuple(pairs), (1, 8)), budget(50))
+    both = TrainingSet((*pairs, *water.samples[:10]), (1, 8))
+    second, _ = learner.fit(first, both, budget(400))
+    assert not first.network.scale[1].any()
+    assert second.network.scale[1].any()
+    assert errors(learner, second, water.samples[10:], tmp_path / "water")[0] < 0.6
+    assert errors(learner, second, pairs, tmp_path / "pairs")[0] < 0.6
+
+
+def _hydrogen(structure):
+    return replace(structure, positions=structure.positions[1:], numbers=structure.numbers[1:])
+
+
 def test_dump_and_restore_give_the_same_model(make_training_set):
     learner, data = built(), make_training_set(20)
     model, _ = learner.fit(learner.start(data), data, budget(20))

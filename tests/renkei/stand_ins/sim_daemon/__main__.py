@@ -10,6 +10,7 @@ mode = (run / "mode").read_text().split() if (run / "mode").exists() else []
 if "fail" in mode:
     print("sim_daemon: the engine cannot be used", file=sys.stderr)
     sys.exit(3)
-while "wait" in mode and not (run / "control" / "STOP").exists():
+stop = run / "control" / f"STOP-{sys.argv[sys.argv.index('--name') + 1]}"
+while "wait" in mode and not stop.exists():
     time.sleep(0.05)
 (run / "sim.ended").write_text("in order")

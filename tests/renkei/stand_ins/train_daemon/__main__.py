@@ -10,6 +10,6 @@ mode = (run / "mode").read_text().split() if (run / "mode").exists() else []
 if "trainer_dies" in mode:
     print("train_daemon: no torch")
     sys.exit(6)
-while not (run / "control" / "STOP").exists():
+while not (run / "control" / "STOP-train").exists():
     time.sleep(0.05)
 (run / "train.ended").write_text("in order")
