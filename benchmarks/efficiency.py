@@ -4,7 +4,8 @@ For each system and seed, from the same start: thermostatted dynamics (`pimd`) a
 principles alone, the controls, and the self-learning methods, the chain (`sl_pihmc`) and two levels (`two_level`). With a
 network that is poor on purpose (`poor-network`): the chain that first principles alone decide, and a reweighted mixture.
 Runs are ordinary run folders under --into; the same command goes on where it was stopped, and --no-run only reads what is
-there. Calls are single points: start-up, training, failures and all.
+there. What a finished run has told is kept in one small file under --kept, which serves when the run itself is gone; delete
+the file to measure or sample anew. Calls are single points: start-up, training, failures and all.
 
 Effective samples of a mean are its variance over the square of its standard error, the larger of the windowed error (Sokal,
 c = 5; 20 for the controls, whose energies oscillate) and the block error. Calls to n of them: all calls before production + n
@@ -20,7 +21,7 @@ import argparse
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,16 +35,16 @@ from renkei.observe import Average
 from renkei.observe_levels import observe_quoted
 
 CONFIGS = Path(__file__).parents[1] / "configs"
+KEPT = Path(__file__).parent / "measured" / "efficiency"
 TARGETS = (400, 2000)  # effective samples
 AGREEMENT = 3.5  # |z|
 CONTROL_WINDOW = 20.0
 RANKS = "machine.simulator.ranks=2"
 FEW_CALLS = (
     *("coupling.first_segment_steps=1", "coupling.first_principles_steps=2", "coupling.beads_per_ring=16"),
-    *("coupling.labels_per_retrain=100", "phases.adapt.labels=2500", "phases.adapt.max_steps=4000"),
+    *("coupling.labels_per_retrain=100", "phases.adapt.labels={labels}", "phases.adapt.max_steps=8000"),
 )
-QUICK_BEADS = 8
-QUICK = ("phases.adapt.labels=500",)
+QUICK_BEADS, QUICK_LABELS = 8, 500
 SAMPLES = ("phases.production.two_level.rings=100", "phases.production.two_level.surrogate_samples=2000")
 
 
@@ -77,6 +78,7 @@ class Case:
     config: str
     observables: Mapping[str, str]  # label -> series
     beads: int = 32
+    labels: int = 2500  # that the model learns from
     methods: Mapping[str, Method] = field(default_factory=lambda: METHODS)
     controls: tuple[str, ...] = ("pimd", "pihmc")
 
@@ -91,8 +93,9 @@ ZUNDEL = {
 TETRAMER = {"E": "energy_virial_eV", "V": "potential_energy_eV", "O-O": "distance_O-O_A", "O-H": "bond_length_O-H_A"}
 CASES = {
     "zundel": Case("zundel", ZUNDEL),
-    "tetramer": Case("water-tetramer", TETRAMER),
-    "poor-network": Case("zundel-mix", ZUNDEL, 16, MIXTURES, ("alpha_1",)),  # first principles alone decide, or a mixture
+    "tetramer": Case("water-tetramer", TETRAMER, labels=5000),  # 2,500 leave a residual too wide for two levels
+    # first principles alone decide, or a mixture
+    "poor-network": Case("zundel-mix", ZUNDEL, 16, methods=MIXTURES, controls=("alpha_1",)),
 }
 SOURCES = ("energy", "distances", "bonds", "proton_transfer")  # of the series above
 
@@ -117,15 +120,10 @@ class Measured:
     seconds: float  # of production
 
 
-def folder_of(root: Path, system: str, method: str, seed: int, quick: bool) -> Path:
-    """Where a run lives."""
-    return root / f"{system}-{method}-{seed}{'-quick' if quick else ''}"
-
-
-def sample(folder: Path, case: Case, method: Method, seed: int, steps: int, quick: bool) -> None:
+def sample(folder: Path, case: Case, method: Method, seed: int, steps: int) -> None:
     """Bring a run to its end, from wherever it is."""
     changes = [*method.changes, RANKS, f"sampler.beads={case.beads}", f"phases.production.steps={steps}", f"seed={seed}"]
-    keys = dict(change.split("=", 1) for change in (*changes, *(QUICK if quick else ())))
+    keys = dict(change.format(labels=case.labels).split("=", 1) for change in changes)
     bring_to_its_end(folder, CONFIGS / f"{case.config}.yaml", [f"{key}={value}" for key, value in keys.items()])
 
 
@@ -147,6 +145,18 @@ def measure(folder: Path, case: Case, window: float) -> Measured:
     every = thermo.engine_calls(simulator.rows).calls
     unix = [row["unix"] for row in simulator.events("step") if row["step"] in (rows.step[0], rows.step[-1])]
     return Measured(means, every - calls, calls, max(unix) - min(unix))
+
+
+def remember(file: Path, run: Measured) -> None:
+    """Keep what a run has told."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(asdict(run), indent=1) + "\n")
+
+
+def recall(file: Path) -> Measured:
+    """What a run has told."""
+    told = json.loads(file.read_text())
+    return Measured(**{**told, "means": {label: Mean(**mean) for label, mean in told["means"].items()}})
 
 
 def mean_of(found: Average, window: float) -> Mean:
@@ -238,6 +248,17 @@ def ratios(control: Pooled, other: Pooled) -> dict[str, float]:
     return told
 
 
+def outcome(given: argparse.Namespace, case: Case, name: str, method: Method, seed: int) -> Measured | None:
+    """What a run has told, sampled if need be; None: it may not be sampled now."""
+    folder = given.into / (f"{name}-quick" if given.quick else name)
+    file = (given.into if given.quick else given.kept) / f"{folder.name}.json"
+    if not given.no_run and not file.exists():
+        sample(folder, case, method, seed, method.quick_steps if given.quick else math.ceil(given.share * method.steps))
+    if not file.exists() and finished(folder):
+        remember(file, measure(folder, case, CONTROL_WINDOW if method.oscillates else statistics.WINDOW))
+    return recall(file) if file.exists() else None
+
+
 def main() -> None:
     """Run what is missing, then compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -249,24 +270,20 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--share", type=float, default=1.0, help="of the production steps, for new runs (default: 1)")
     parser.add_argument("--into", type=Path, default=Path("results/efficiency"))
-    parser.add_argument("--no-run", action="store_true", help="compare the runs that are there")
+    parser.add_argument("--kept", type=Path, default=KEPT, help="one small file for each finished run")
+    parser.add_argument("--no-run", action="store_true", help="compare what has been measured")
     given = parser.parse_args()
     systems = given.system or (["zundel"] if given.quick else list(CASES))
     figures = {}
     for system in systems:
         case, runs = CASES[system], dict[str, list[Measured]]()
-        case = replace(case, beads=QUICK_BEADS) if given.quick else case
+        case = replace(case, beads=QUICK_BEADS, labels=QUICK_LABELS) if given.quick else case
         methods = {name: method for name, method in case.methods.items() if name in (given.method or case.methods)}
         methods = {name: method for name, method in methods.items() if method.quick_steps or not given.quick}
         for seed in range(1, (1 if given.quick else given.seeds) + 1):
             for name, method in methods.items():
-                folder = folder_of(given.into, system, name, seed, given.quick)
-                if not given.no_run:
-                    steps = method.quick_steps if given.quick else math.ceil(given.share * method.steps)
-                    sample(folder, case, method, seed, steps, given.quick)
-                if finished(folder):
-                    window = CONTROL_WINDOW if method.oscillates else statistics.WINDOW
-                    runs.setdefault(name, []).append(measure(folder, case, window))
+                found = outcome(given, case, f"{system}-{name}-{seed}", method, seed)
+                runs.setdefault(name, []).extend([found] if found else [])
         figures[system] = compare(system, case, runs)
     print(json.dumps({"benchmark": "efficiency", "quick": given.quick, "ratio": figures}))
 

@@ -1,5 +1,6 @@
 """The benchmark of calls per independent sample: its numbers of runs whose answers are known."""
 
+import json
 import math
 
 import numpy as np
@@ -68,3 +69,20 @@ def test_the_table_names_the_better_control(capsys):
     figures = efficiency.compare("zundel", efficiency.Case("zundel", {"E": "energy_virial_eV"}), runs)
     assert figures["sl_pihmc/E"]["control"] == "pimd"
     assert "pimd / sl_pihmc" in capsys.readouterr().out
+
+
+def test_what_a_run_has_told_is_kept_to_the_last_bit(tmp_path):
+    told = run(100 / 3, 1000, 500)
+    efficiency.remember(tmp_path / "kept" / "a.json", told)
+    assert efficiency.recall(tmp_path / "kept" / "a.json") == told
+
+
+def test_runs_that_are_gone_are_compared_from_what_is_kept(tmp_path, capsys, monkeypatch):
+    cheap = {label: Mean(1.0, 0.1, 100.0, 0.1) for label in efficiency.ZUNDEL}
+    for name, calls in (("pimd", 32_000), ("two_level", 3200)):
+        efficiency.remember(tmp_path / f"zundel-{name}-1.json", Measured(cheap, 1000, calls, 1.0))
+    words = ("efficiency", "--system", "zundel", "--no-run", "--into", str(tmp_path / "none"), "--kept", str(tmp_path))
+    monkeypatch.setattr("sys.argv", [*words])
+    efficiency.main()
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])["ratio"]["zundel"]
+    assert told["two_level/E"]["ratio_2000"] == pytest.approx((1000 + 640_000) / (1000 + 64_000))
