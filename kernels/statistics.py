@@ -17,6 +17,7 @@ from kernels.arrays import Array
 
 WINDOW = 5.0  # Sokal's c: the sum stops at the smallest W >= c tau(W)
 ALARM = 3.0  # standard errors by which one check of a block may be off, in the simulator as in the audit
+FEWEST_SAMPLES = 50  # effective ones, below which error bars say little: no mean is quoted, no block is called exact
 FEWEST_BLOCKS = 8  # fewer blocks than this say nothing about an error
 HEADS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)  # of a series, that are compared with the rest
 FEWEST_TO_JUDGE = 40.0  # effective samples of a second half that may judge the first

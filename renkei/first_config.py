@@ -12,13 +12,15 @@ import numpy as np
 from kernels.arrays import Array
 from sim_daemon.system import BOND, count_molecules, file_charge, file_multiplicity
 
-CRYSTAL, STIFF, FLOPPY, CLUSTER, LIQUID = (
+CRYSTAL, STIFF, FLOPPY, CLUSTER, METAL, LIQUID = (
     "crystal",
     "stiff molecule",
     "floppy molecule",
     "cluster of molecules",
+    "metal cluster",
     "molecular crystal or liquid",
 )
+NONMETALS = (1, 2, *range(5, 11), *range(14, 19), *range(32, 37), *range(51, 55), 85, 86)
 MARGIN_A = 2.5  # room between the start structure and the restraint's sphere
 
 
@@ -43,7 +45,8 @@ def guess(atoms: Any, charge: int | None, multiplicity: int | None, temperature_
     kind = kind_of(atoms)
     light = bool((atoms.numbers == 1).any())
     # P of a few beta hbar omega_max: about 16 for hydrogen at 300 K shows the effect; converge it for production
-    beads = 2 ** round(math.log2(max(1.0, (16 if light else 8) * 300 / temperature_K)))
+    at_room = 16 if light else 2 if _all_metal(atoms) else 8
+    beads = 2 ** round(math.log2(max(1.0, at_room * 300 / temperature_K)))
     reach = float(np.linalg.norm(atoms.positions - atoms.positions.mean(axis=0), axis=1).max())
     return Guess(
         kind=kind,
@@ -63,7 +66,13 @@ def kind_of(atoms: Any) -> str:
         return CRYSTAL if molecules == 1 or not (atoms.numbers == 1).any() else LIQUID
     if molecules > 1:
         return CLUSTER
+    if _all_metal(atoms) and len(atoms) > 1:
+        return METAL
     return FLOPPY if _has_rotor(atoms) else STIFF
+
+
+def _all_metal(atoms: Any) -> bool:
+    return not np.isin(atoms.numbers, NONMETALS).any()
 
 
 def _has_rotor(atoms: Any) -> bool:

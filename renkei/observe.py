@@ -18,6 +18,7 @@ from kernels.arrays import Array
 from kernels.reweighting import WeightHealth, reweighted, weight_health
 from kernels.statistics import Estimate
 from protocol.errors import BadSetting
+from protocol.setting_errors import nearest
 from protocol.store import Store
 from renkei import results, trajectory
 from renkei.analysis import burn_in, thermo
@@ -30,7 +31,6 @@ from renkei.run_view import SimulatorView
 from sim_daemon.system import masses_of
 
 FOLDER = Path(__file__).parent / "observables"
-FEWEST_SAMPLES = 50  # effective ones; below, no mean is quoted
 PHASES = ("production", "adapt")
 
 
@@ -102,6 +102,8 @@ class Selection:
             raise BadSetting(f"stride must be at least 1, got {self.stride}")
         if self.skip < 0:
             raise BadSetting(f"skip must be at least 0, got {self.skip}")
+        if self.all_blocks and (self.phase != "production" or self.skip or self.temperature_K is not None):
+            raise BadSetting("all blocks: of production only, from their starts, at the lowest rung", next="leave out the rest")
 
 
 QUOTED = Selection()  # what the report quotes
@@ -181,8 +183,9 @@ def load(name: str, system: System, rows: Mapping[str, Array], options: Mapping[
         observable: Observable = build(system, **options)
         return observable
     if name not in rows:
-        listed = ", ".join([*names(), *sorted(set(rows) - {"step"})])
-        raise BadSetting(f"there is no observable {name!r}", next=f"there are {listed}")
+        listed = [*names(), *sorted(set(rows) - {"step"})]
+        near = nearest(name, listed)
+        raise BadSetting(f"there is no observable {name!r}{near}", next="" if near else f"there are {', '.join(listed)}")
     return Observable(lambda states: Values({name: states.row(name)}))
 
 
@@ -274,7 +277,7 @@ def _average(name: str, series: Array, logs: Array | None, health: WeightHealth 
 def _refusal(ess: float, weights: WeightHealth | None) -> str:
     if weights and weights.refusal:
         return f"not quoted: {weights.refusal}"
-    if ess >= FEWEST_SAMPLES:
+    if ess >= statistics.FEWEST_SAMPLES:
         return ""
     told = f"{ess:.0f} effective samples" if np.isfinite(ess) else "too few states for an error"
-    return f"not quoted: {told}, at least {FEWEST_SAMPLES} wanted"
+    return f"not quoted: {told}, at least {statistics.FEWEST_SAMPLES} wanted"

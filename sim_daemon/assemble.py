@@ -21,6 +21,7 @@ from sim_daemon.samplers.base import RingSettings
 from sim_daemon.system import System
 
 HYDROGEN_PER_CM, OTHERS_PER_CM = 3000.0, 1200.0  # omega_ref of the sampling masses: O-H stretches, else phonons
+PHONON_AMU = 16.0  # atoms up to this mass reach the phonon's wavenumber; heavier ones by the root of their mass less
 LIGHT_AMU, HYDROGEN_AMU = 4.0, 1.008
 STEPS_PER_PERIOD = 22  # first time step; the adapt phase tunes it
 LARGEST_FACTOR = 3.0  # of the first step; keeps omega_ref dt far below the stability limit of 2
@@ -81,9 +82,11 @@ def check_cheap_engine(config: Config) -> None:
 
 
 def highest_wavenumber(system: System) -> float:
-    """The fastest vibration to be expected, 1/cm: an O-H stretch with the lightest hydrogen's mass, or a phonon."""
+    """The fastest vibration to be expected, 1/cm: an O-H stretch, or a phonon, with the lightest atom's mass."""
     lightest = system.masses_amu.min()
-    return HYDROGEN_PER_CM * math.sqrt(HYDROGEN_AMU / lightest) if lightest < LIGHT_AMU else OTHERS_PER_CM
+    if lightest < LIGHT_AMU:
+        return float(HYDROGEN_PER_CM * math.sqrt(HYDROGEN_AMU / lightest))
+    return float(OTHERS_PER_CM * min(1.0, math.sqrt(PHONON_AMU / lightest)))
 
 
 def make_ring(chosen: RingSettings, system: System) -> RingPolymer:

@@ -15,7 +15,6 @@ from renkei.analysis import burn_in, ladder, thermo
 from renkei.analysis.ledger import WALKS, Ledger, Row, by_rung, by_walker, decided, lowest_rung, select
 
 ENGINE_FAILURES_ALLOWED = 1e-3  # of the production rows
-FEWEST_SAMPLES = 20  # effective ones, below which an error bar says little
 LARGEST_WEIGHT = 0.1  # share of one sample
 
 EXACT, REWEIGHTED, APPROXIMATE, DO_NOT_QUOTE = "exact", "exact after reweighting", "approximate", "do not quote"
@@ -267,7 +266,7 @@ def _samples(block: Ledger) -> Check:
     if energy is None:
         return Check("samples", Outcome.SKIPPED, "the ledger has no virial energy")
     effective = min(energy.ess, energy.samples)  # a short antithetic series claims more than it has
-    if effective >= FEWEST_SAMPLES:
+    if effective >= statistics.FEWEST_SAMPLES:
         return Check("samples", Outcome.HOLDS, f"{effective:.0f} effective samples of the energy")
     said = f"only {effective:.0f} effective samples of the energy: the error bars themselves are uncertain"
     return Check("samples", Outcome.WEAK, said)

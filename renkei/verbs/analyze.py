@@ -41,12 +41,6 @@ def analyze(
     if run is None or not observable:
         raise BadSetting("say which run and which observables", next="e.g. renkei analyze RUN --observable energy,bonds")
     wanted = list(dict.fromkeys(name.strip() for name in observable.split(",") if name.strip()))
-    if all_blocks and phase != "production":
-        raise BadSetting("--all-blocks is for production", next="leave --phase out")
-    if all_blocks and skip:
-        raise BadSetting("--skip is for one block, the quoted one", next="leave --all-blocks out")
-    if all_blocks and rung is not None:
-        raise BadSetting("--all-blocks takes the lowest rung", next="leave --rung out")
     selection = observe.Selection(phase, stride, skip, temperature_K=rung, all_blocks=all_blocks, chain=chain)
     told = {}
     for name in [simulator] if simulator else _simulators(run, into):
@@ -90,6 +84,9 @@ def _compute(run: Path, wanted: list[str], simulator: str, selection: Selection,
     return chosen.name, found
 
 
+_REFUSED = "not quoted"  # in the table; the reason follows below it
+
+
 def _plain(found: Findings) -> dict[str, Any]:
     """What `--json` prints of one simulator; a mean or curve with a `refusal` is not to be quoted."""
     averages = {
@@ -131,7 +128,9 @@ def _show(found: Findings, phase: str) -> None:
     table = Table(*names)
     table.columns[0].no_wrap = True  # a name that is cut is nobody's, however narrow the terminal
     for name, average in found.averages.items():
-        told = average.refusal or pair(average.estimate.mean, average.estimate.stderr)
+        told = _REFUSED if average.refusal else pair(average.estimate.mean, average.estimate.stderr)
+        if average.estimate.stderr == 0:
+            told = f"{average.estimate.mean:.6g} in every state"
         label = name.removesuffix(f"_{average.unit}") if average.unit else name
         other = average.beside
         more = [pair(other.mean, other.stderr) if other else ""] if beside else []
@@ -139,8 +138,14 @@ def _show(found: Findings, phase: str) -> None:
         table.add_row(label, told, average.unit, number(ess, ".0f"), number(average.r_hat, ".3f"), *more)
     for name, curve in found.curves.items():
         points = curve.axis.points
-        told = curve.refusal or f"{len(points)} points, {curve.axis.label} {points[0]:.4g} to {points[-1]:.4g}"
+        told = _REFUSED if curve.refusal else f"{len(points)} points, {curve.axis.label} {points[0]:.4g} to {points[-1]:.4g}"
         table.add_row(name, told, "", number(curve.estimate.ess, ".0f"), number(None, ".3f"))
     console.print(table)
+    reasons = {name: one.refusal for name, one in found.averages.items()} | {
+        name: one.refusal for name, one in found.curves.items()
+    }
+    for name, reason in reasons.items():
+        if reason:
+            console.print(f"{name} {reason}", highlight=False, markup=False)
     if phase != "production":
         console.print("these states are no equilibrium: model, step and length still changed", highlight=False)

@@ -15,6 +15,7 @@ from renkei import prepare, submission
 from renkei.plugins import PLUGINS, is_run_folder
 from renkei.schedulers import base as schedulers
 
+NOTHING_LEFT = "nothing is submitted: production is complete"
 Only = Annotated[list[str] | None, typer.Option(metavar="ROLE", help="no other jobs than: train, sim (all simulators), sim/NAME")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change one key, e.g. scheduler.chain_jobs=3")]
 
@@ -41,7 +42,7 @@ def submit(
         if one.alive:
             print(f"there already: {one.line()}{_asked_to_stop(run, one.job.role)}")
     if not roles:
-        print("nothing is submitted" + ("" if any(one.alive for one in found) else ": production is complete"))
+        print("nothing is submitted" if any(one.alive for one in found) else NOTHING_LEFT)
         return
     submission.refuse_stopping(run, found)
     jobs, texts = submission.plan(run, config, roles)
@@ -72,7 +73,11 @@ def _by_hand(run: Path, write: Path | None, changes: list[str], only: list[str] 
     """Print or write what would be submitted, for all roles."""
     config = load(run, PLUGINS, changes)
     settings = config.machine.scheduler
-    jobs, texts = submission.plan(run, config, _wanted(run, config, [], only), write)
+    roles = _wanted(run, config, [], only)
+    if not roles:
+        print(NOTHING_LEFT)
+        return
+    jobs, texts = submission.plan(run, config, roles, write)
     scheduler: schedulers.Scheduler = schedulers.load(settings.name).build(settings)
     for name, text in texts.items():
         if write is None:

@@ -3,6 +3,7 @@
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
+from ase.cluster import Octahedron
 from ase.spacegroup import crystal
 
 from renkei import first_config
@@ -32,6 +33,7 @@ def in_box(atoms, side):
         (molecule("C6H6"), first_config.STIFF, "harmonic"),
         (molecule("CH3CH2OH"), first_config.FLOPPY, "trajectories"),
         (two("H2O", 3.0), first_config.CLUSTER, "trajectories"),
+        (Octahedron("Au", 3), first_config.METAL, "trajectories"),
         (bulk("Si"), first_config.CRYSTAL, "harmonic"),
         (bulk("Cu"), first_config.CRYSTAL, "harmonic"),
         (rock_salt(), first_config.CRYSTAL, "harmonic"),
@@ -54,7 +56,7 @@ def test_charge_and_multiplicity():
 
 def test_beads_follow_the_lightest_atom_and_the_temperature():
     assert [first_config.guess(molecule("H2O"), None, None, t).beads for t in (100, 300, 600, 1e5)] == [64, 16, 8, 1]
-    assert first_config.guess(bulk("Si"), None, None, 300).beads == 8
+    assert [first_config.guess(bulk(one), None, None, 300).beads for one in ("Si", "Cu")] == [8, 2]
 
 
 def test_the_restraint_holds_the_cluster_with_room():

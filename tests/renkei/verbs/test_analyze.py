@@ -54,6 +54,7 @@ def test_no_mean_of_few_samples(renkei, make_run, monkeypatch):
     monkeypatch.setenv("COLUMNS", "150")
     code, out, _ = renkei("analyze", make_run(blocks=(12,)), "--observable", "energy")
     assert code == 0
+    assert "energy_virial_eV not quoted: " in out
     assert "at least 50 wanted" in out
     assert "±" not in out.replace("mean ± standard error", "")
     assert "−99." not in out
@@ -71,6 +72,9 @@ def test_usage(renkei, sound_run, tmp_path):
     code, _, err = renkei("analyze", sound_run, "--observable", "nothing")
     assert code == 2
     assert "no observable 'nothing'" in err
+    assert "did you mean energy?" in renkei("analyze", sound_run, "--observable", "enrgy")[2]
+    for more in (["--skip", "3"], ["--phase", "adapt"], ["--rung", "300"]):
+        assert renkei("analyze", sound_run, "--observable", "energy", "--all-blocks", *more)[0] == 2
     file = tmp_path / "x.h5"
     assert renkei("analyze", sound_run, "--observable", "cell", "--into", file)[0] == 2
     assert list(tmp_path.iterdir()) == []

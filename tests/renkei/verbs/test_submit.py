@@ -36,3 +36,9 @@ def test_one_mpi_launch_is_no_pair_of_jobs(renkei, run):
     code, _, err = renkei("submit", run("{name: mpi}"), "--dry-run", "--only", "train")
     assert code == 2
     assert "start both programs by one mpiexec" in err
+
+
+def test_a_finished_run_says_so_when_asked_for_its_scripts(renkei, run, monkeypatch):
+    folder = run("{name: files}")
+    monkeypatch.setattr("protocol.store.Store.complete", lambda store, role: True)
+    assert renkei("submit", folder, "--dry-run")[1] == "nothing is submitted: production is complete\n"
