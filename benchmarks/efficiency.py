@@ -45,7 +45,7 @@ FEW_CALLS = (
     *("coupling.labels_per_retrain=100", "phases.adapt.labels={labels}", "phases.adapt.max_steps=8000"),
 )
 QUICK_BEADS, QUICK_LABELS = 8, 500
-SAMPLES = ("phases.production.two_level.rings=100", "phases.production.two_level.surrogate_samples=2000")
+SAMPLES = ("phases.production.two_level.rings=100", "phases.production.two_level.surrogate_samples={samples}")
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ class Case:
     observables: Mapping[str, str]  # label -> series
     beads: int = 32
     labels: int = 2500  # that the model learns from
+    samples: int = 2000  # of the surrogate, of four walkers together, in two levels
     methods: Mapping[str, Method] = field(default_factory=lambda: METHODS)
     controls: tuple[str, ...] = ("pimd", "pihmc")
 
@@ -93,7 +94,8 @@ ZUNDEL = {
 TETRAMER = {"E": "energy_virial_eV", "V": "potential_energy_eV", "O-O": "distance_O-O_A", "O-H": "bond_length_O-H_A"}
 CASES = {
     "zundel": Case("zundel", ZUNDEL),
-    "tetramer": Case("water-tetramer", TETRAMER, labels=5000),  # 2,500 leave a residual too wide for two levels
+    # 2,500 labels leave a residual too wide for two levels, 2,000 samples rings too few times open
+    "tetramer": Case("water-tetramer", TETRAMER, labels=5000, samples=8000),
     # first principles alone decide, or a mixture
     "poor-network": Case("zundel-mix", ZUNDEL, 16, methods=MIXTURES, controls=("alpha_1",)),
 }
@@ -123,7 +125,7 @@ class Measured:
 def sample(folder: Path, case: Case, method: Method, seed: int, steps: int) -> None:
     """Bring a run to its end, from wherever it is."""
     changes = [*method.changes, RANKS, f"sampler.beads={case.beads}", f"phases.production.steps={steps}", f"seed={seed}"]
-    keys = dict(change.format(labels=case.labels).split("=", 1) for change in changes)
+    keys = dict(change.format(labels=case.labels, samples=case.samples).split("=", 1) for change in changes)
     bring_to_its_end(folder, CONFIGS / f"{case.config}.yaml", [f"{key}={value}" for key, value in keys.items()])
 
 
