@@ -17,6 +17,7 @@ from kernels.arrays import Array
 from kernels.statistics import Estimate
 
 LARGEST_SPREAD = 0.35  # of u over the labelled rings, with which a mean may be quoted
+LARGEST_R_HAT = 1.05  # over the starts of the surrogate's run, below which it must lie
 
 
 class TwoLevelMean(NamedTuple):

@@ -111,7 +111,9 @@ class TwoLevel(Section):
     """Numbers of estimator: two_level, all walkers together."""
 
     rings: Literal["auto"] | int = "auto"  # of the surrogate's run, labelled with one engine call a bead; auto: 100
-    surrogate_samples: Literal["auto"] | int = "auto"  # of that run, without engine calls; auto: from variances and costs
+    surrogate_samples: Literal["auto"] | int = (
+        "auto"  # of that run at first, without engine calls; auto: from variances and costs
+    )
     probe_rings: int = Field(default=20, ge=10, le=50)  # labelled first: a bad model ends the block here
 
     @field_validator("rings", "surrogate_samples")

@@ -74,7 +74,7 @@ class Phases:
         if not block.ended():
             return decisions
         refusal = block.refusal()  # may simulate other chains: once
-        decisions += [] if refusal else self._judge_goal(block)
+        decisions += [] if refusal else [*self._judge_goal(block), *self._judge_starts(block)]
         return decisions if not block.ended() else decisions + self._end_block(chain, block, refusal)
 
     def awaits_model(self, chain: Chain) -> bool:
@@ -177,6 +177,14 @@ class Phases:
             return [Decision(row, f"block {block.number} ends at max_steps without its goal ({told})", warns=True)]
         block.length = longer
         return [Decision(row, f"block {block.number} is doubled to {longer} steps ({told})")]
+
+    def _judge_starts(self, block: Block) -> list[Decision]:
+        """Lengthen the surrogate's run of a sound two-level block while its starts tell different things."""
+        reason = block.walk.lengthen() if block.walk is not None else ""
+        if not reason:
+            return []
+        row = {"event": "lengthen", "block": block.number, "reason": reason, **block.progress()}
+        return [Decision(row, f"the surrogate's run of block {block.number} is doubled: {reason}")]
 
     def _end_block(self, chain: Chain, block: Block, refusal: str) -> list[Decision]:
         chain.blocks_done, chain.block = block.number, None

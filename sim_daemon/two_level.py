@@ -2,7 +2,8 @@
 
 The surrogate's own chain first loses the memory of its starts, then a few of its rings are labelled as probes; a bad model ends
 the block there, and the probes are training data. Then come the ordinary steps that the averages are compared with, and the
-long run of the surrogate, of which every so many samples are labelled (docs/methods.md, two levels).
+long run of the surrogate, of which every so many samples are labelled; it is lengthened while its starts are not forgotten
+(docs/methods.md, two levels).
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ APART_FS = 100.0  # between two labelled rings of a walker, at least
 EQUILIBRATION = 100  # samples of each walker before probes, and again before the run
 FEWEST_RINGS = 100  # labelled, where their number is auto
 MOST_SAMPLES = 200  # of the first level for each ring of the second, where their number is auto
+MOST_LENGTHENINGS = 3  # of the run, each to twice its length with half of its first rings more
 PROBES_SPREAD = 0.5  # of u = beta (V_FP - V_ML) on the few probes: beyond it a better model costs less than more rings
+LEVELS = (Move.LEVEL_1, Move.LEVEL_2)
 SURROGATE = "surrogate_"  # before the names of observables with the surrogate's energies and forces
 LOG_WEIGHT = "log_weight"
 
@@ -44,7 +47,10 @@ class Walk:
     probes: list[dict[str, list[float]]] = field(default_factory=list)  # the same of the probes
     seconds: dict[str, float] = field(default_factory=dict)  # of the equilibration and of the engine on probes
     every: int = 0  # samples for each labelled ring; 0: not planned yet
-    ring_steps: int = 0  # steps that label, of all walkers at once
+    ring_steps: int = 0  # steps that label, of all walkers at once; of the stretch in hand
+    run: dict[str, list[list[float]]] = field(default_factory=dict)  # the surrogate's numbers in the run, by sample, by walker
+    lengthened: int = 0  # times
+    behind: dict[str, int] = field(default_factory=dict)  # steps of the run by kind before the stretch in hand
 
     def plan(self, frozen: Plan, chain_steps: int, chain_length: int) -> Plan:
         """The next step's plan; chain_steps: ordinary steps done, chain_length: to be done."""
@@ -59,7 +65,7 @@ class Walk:
         elif done[Move.EQUILIBRATE] < 2 * EQUILIBRATION:
             move, moves = Move.EQUILIBRATE, self.stretch_moves
         else:
-            last = (self._sampled() + 1) % self.every == 0
+            last = (self._sampled() - self._behind() + 1) % self.every == 0
             move, moves = Move.LEVEL_2 if last else Move.LEVEL_1, self.stretch_moves
         return replace(frozen, move=move, chain_moves=moves)
 
@@ -72,6 +78,9 @@ class Walk:
         columns = {name: [info.observables.get(name, math.nan) for info in infos] for name in infos[0].observables}
         if move in LABELLED_WALKS:
             self.log_weights.append([info.observables.get(LOG_WEIGHT, math.nan) for info in infos])
+        if move in LEVELS:
+            for name in (name for name in columns if name.startswith(SURROGATE)):
+                self.run.setdefault(name, []).append(columns[name])
         if not self.every and move is Move.EQUILIBRATE:
             self.samples.append(columns)
             self._book("sample", sum(seconds.values()) / len(infos))
@@ -85,7 +94,18 @@ class Walk:
 
     def ended(self) -> bool:
         """Whether every ring of the run is labelled."""
-        return bool(self.every) and self._sampled() >= self.every * self.ring_steps
+        return bool(self.every) and self._sampled() - self._behind() >= self.every * self.ring_steps
+
+    def lengthen(self) -> str:
+        """Go on for as many samples as there are if the run's starts disagree, with half of the first rings; says why, or ""."""
+        found = {name: statistics.split_r_hat(np.array(series)) for name, series in self.run.items()}
+        name = max(found, key=lambda name: found[name], default="")
+        if self.lengthened >= MOST_LENGTHENINGS or not name or not found[name] >= two_level.LARGEST_R_HAT:
+            return ""
+        self.ring_steps = self.ring_steps if self.lengthened else math.ceil(self.ring_steps / 2)
+        self.every = math.ceil(self._sampled() / self.ring_steps)
+        self.lengthened, self.behind = self.lengthened + 1, {move: self.steps.get(move, 0) for move in LEVELS}
+        return f"R-hat over its starts is {found[name]:.3f} ({name}), not below {two_level.LARGEST_R_HAT}"
 
     def bad(self) -> str:
         """Why the model must learn more before its own run can be corrected, or ""."""
@@ -124,14 +144,22 @@ class Walk:
 
     def progress(self) -> dict[str, int]:
         """Labelled rings so far, and planned."""
-        return {"rings": self.steps.get(Move.LEVEL_2, 0) * self.walkers, "rings_planned": self.ring_steps * self.walkers}
+        return {"rings": self.steps.get(Move.LEVEL_2, 0) * self.walkers, "rings_planned": self._rings() * self.walkers}
 
     def dump(self) -> dict[str, Any]:
         """Plain data for the checkpoint."""
-        return {name: value for name, value in asdict(self).items() if name != "rules"}
+        plain = {name: value for name, value in asdict(self).items() if name != "rules"}
+        return plain | {"run": {name: np.array(series) for name, series in self.run.items()}}
 
     def _sampled(self) -> int:
-        return self.steps.get(Move.LEVEL_1, 0) + self.steps.get(Move.LEVEL_2, 0)
+        return sum(self.steps.get(move, 0) for move in LEVELS)
+
+    def _behind(self) -> int:
+        return sum(self.behind.values())
+
+    def _rings(self) -> int:
+        """Steps that label, done and planned."""
+        return self.behind.get(Move.LEVEL_2, 0) + self.ring_steps
 
     def _book(self, name: str, seconds: float) -> None:
         """Mean seconds of a sample or a ring."""
@@ -163,4 +191,4 @@ def begin_walk(science: Science, timestep_fs: float) -> Walk:
 
 def restore_walk(state: Mapping[str, Any], rules: TwoLevel) -> Walk:
     """The inverse of Walk.dump."""
-    return Walk(rules=rules, **state)
+    return Walk(rules=rules, **{**state, "run": {name: series.tolist() for name, series in state["run"].items()}})

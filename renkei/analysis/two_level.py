@@ -24,7 +24,6 @@ LEVELS = ("level_1", "level_2")
 FEWEST_RINGS, APART_FS = 100, 100.0
 FEWEST_EFFECTIVE, LEAST_SHARE = 50.0, 0.5  # of the weighted rings: Kish's number, and its share of them
 LARGEST_WEIGHT, LARGEST_K = 0.1, 0.7
-LARGEST_R_HAT = 1.05
 FORBIDDEN, FORBIDDEN_BEADS = -5.0, -12.0  # of u - beta dF: of a whole ring, and of a mean over a few beads
 
 
@@ -187,9 +186,9 @@ def _starts(block: Ledger) -> Check:
     found = {name: statistics.split_r_hat(surrogate) for name, (surrogate, _) in _columns(block).items()}
     name = max(found, key=lambda key: found[key] if math.isfinite(found[key]) else math.inf)
     told = f"R-hat over the starts of the surrogate's run is at most {found[name]:.3f} ({name})"
-    if found[name] < LARGEST_R_HAT:
+    if found[name] < two_level.LARGEST_R_HAT:
         return Check("starts", Outcome.HOLDS, told)
-    return Check("starts", Outcome.FAILS, f"{told}, not below {LARGEST_R_HAT}: let it run longer (surrogate_samples)")
+    return Check("starts", Outcome.FAILS, f"{told}, not below {two_level.LARGEST_R_HAT}: let it run longer (surrogate_samples)")
 
 
 def _chain(block: Ledger) -> Check:

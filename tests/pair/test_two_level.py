@@ -55,34 +55,36 @@ def test_killed_gone_on_with_and_replayed(make_pair, tmp_path, capsys):
     block = [row for row in pair.rows() if row["block"] == pair.rows()[-1]["block"]]
     levels = [row for row in block if row["move"].startswith("level")]
     [allocation] = [row for row in pair.rows("allocation") if row["block"] == block[0]["block"]]
-    assert len(levels) == 2 * allocation["every"] * allocation["ring_steps"]
-    assert sum(row["engine_calls"] for row in levels) == 12 * 4
+    doublings = sum(row["block"] == block[0]["block"] for row in pair.rows("lengthen"))  # by what the model of this machine says
+    rings, samples = 12 + 6 * doublings, 600 * 2**doublings
+    assert samples == len(levels) == 2 * allocation["every"] * allocation["ring_steps"] * 2**doublings
+    assert sum(row["engine_calls"] for row in levels) == rings * 4
     undisturbed = make_pair("undisturbed", source=source)
     replay = undisturbed.simulator("--replay", str(pair.run))
     undisturbed.wait_for(lambda: replay.poll() is not None, 600)
     assert replay.returncode == 0, replay.output.read_text()
     np.testing.assert_array_equal(undisturbed.chain(), pair.chain())
     assert seen(undisturbed) == told
-    _judged(pair, capsys)
+    _judged(pair, capsys, rings, samples)
 
 
-def _judged(pair, capsys):
-    """Twelve rings are too few to be quoted, and all that is told hangs together."""
+def _judged(pair, capsys, rings, samples):
+    """A dozen rings are too few to be quoted, and all that is told hangs together."""
     assert _renkei("audit", str(pair.run), "--json") == 12
     found = json.loads(capsys.readouterr().out)
-    assert any("12 labelled rings" in reason for reason in found["reasons"])
+    assert any(f"{rings} labelled rings" in reason for reason in found["reasons"])
     checks = {check["name"]: check["outcome"] for check in found["simulators"]["sim0"]["checks"]}
     assert (checks["frozen"], checks["flip"]) == ("holds", "holds")
     assert {"weights", "starts", "chain", "free energy", "forbidden"} <= checks.keys()
     assert _renkei("report", str(pair.run)) == 0
     report = json.loads((pair.run / "report" / "report.json").read_text())["simulators"]["sim0"]
-    assert report["two_level"]["rings"] == 12
+    assert report["two_level"]["rings"] == rings
     virial, terms = report["observables"]["energy_virial_eV"], report["two_level"]["terms"]["energy_virial_eV"]
     assert virial["mean"] == pytest.approx(terms["surrogate"]["mean"] + terms["correction"]["mean"], abs=0.3 * virial["stderr"])
     assert virial["stderr"] > 0
     capsys.readouterr()
     assert _renkei("analyze", str(pair.run), "--observable", "energy,distances") == 0
-    assert "600 samples of the surrogate's run, 12 of them labelled" in " ".join(capsys.readouterr().out.split())
+    assert f"{samples} samples of the surrogate's run, {rings} of them labelled" in " ".join(capsys.readouterr().out.split())
     assert _renkei("status", str(pair.run), "--json") in (0, 13)  # the trainer was killed
     assert json.loads(capsys.readouterr().out)["simulators"]["sim0"]["phase"] == "done"
 

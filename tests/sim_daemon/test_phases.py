@@ -6,11 +6,13 @@ import pytest
 
 from protocol import sections
 from protocol.records import Phase
-from protocol.sections import Coupling
+from protocol.sections import Coupling, TwoLevel
+from sim_daemon.block import Block
 from sim_daemon.chain import Chain
 from sim_daemon.phases import Phases
 from sim_daemon.samplers.base import Info, Move, Plan
 from sim_daemon.schedule import Recorded, entry
+from sim_daemon.two_level import EQUILIBRATION, Walk
 
 
 class Teller:
@@ -126,6 +128,25 @@ def test_a_goal_doubles_the_block_to_its_bound():
     assert [(decision.row["steps"], decision.warns) for decision in found[1:3]] == [(4, False), (8, True)]
     assert "doubled to 8 steps" in found[1].said
     assert at.finished
+
+
+def test_two_levels_whose_starts_disagree_go_on():
+    """A run of 8 samples of two walkers that never meet: doubled three times, then it ends."""
+    phases, at = make(), chain()
+    at.phase, at.frozen = Phase.PRODUCTION, Plan(Phase.PRODUCTION, 1, 5, "d5", 0.5, 20.0)
+    states = Walk(TwoLevel(), 2, 10, 1, steps={Move.EQUILIBRATE: 2 * EQUILIBRATION, Move.PROBE: 10}, every=2, ring_steps=4)
+    at.block = Block(1, 4, steps=4, walk=states, log_ratios=[[0.0, 0.0]] * 4, accepted=[[True, True]] * 4)
+    found, count = [], 0
+    while not at.finished:
+        plan, _ = phases.plan(at)
+        seen = [{"surrogate_V": count % 3 + 9.0 * walker, "log_weight": 0.1 * walker} for walker in range(2)]
+        infos = tuple(Info(True, "walked", 0.0, 0.0, 0.0, 9, 5.0, (), 0, 0, numbers) for numbers in seen)
+        found += phases.observe(at, plan, infos, {})
+        count += 1
+    assert events(found) == ["lengthen"] * 3 + ["block_end"]
+    assert count == 64
+    assert [decision.row["rings_planned"] for decision in found[:3]] == [12, 16, 20]
+    assert "R-hat over its starts is" in found[0].said
 
 
 def test_a_recorded_schedule_is_followed_into_production_and_back():

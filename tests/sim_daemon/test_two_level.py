@@ -166,6 +166,61 @@ def test_a_recorded_plan_is_followed():
     assert block.walk.steps[Move.LEVEL_1] + block.walk.steps[Move.LEVEL_2] == 21
 
 
+def disagreeing(until):
+    """An info of walkers that stand apart from one another for the first samples of the run."""
+    rng, count = np.random.default_rng(3), [0]
+
+    def make(move):
+        seen = [info(move, rng, 0.2) for _ in range(WALKERS)]
+        if move in (Move.LEVEL_1, Move.LEVEL_2):
+            count[0] += 1
+            for walker in range(WALKERS if count[0] <= until else 0):
+                seen[walker].observables["surrogate_energy_virial_eV"] += walker
+        return seen
+
+    return make
+
+
+def lengthened(until, most=10**6, block=None, make=None):
+    """Play the daemon with starts that disagree for so many samples; the block and why it went on."""
+    block, make = block or Block(1, CHAIN, walk=walk(rings=40, surrogate_samples=800)), make or disagreeing(until)
+    reasons = []
+    for _ in range(most):
+        plan = block.plan(FROZEN)
+        block.observe(plan, make(plan.move), SECONDS.get(plan.move, {}))
+        if block.walk.probed():
+            block.walk.allocate(1, [])
+        reasons += [block.walk.lengthen()] if block.ended() else []
+        if block.ended():
+            break
+    return block, [reason for reason in reasons if reason]
+
+
+@pytest.mark.parametrize(
+    ("until", "times", "samples", "rings"),
+    [(0, 0, 200, 40), (100, 2, 800, 80), (10**6, 3, 1600, 100)],
+)
+def test_a_run_goes_on_while_its_starts_disagree(until, times, samples, rings):
+    block, reasons = lengthened(until)
+    done = block.walk.steps
+    assert len(reasons) == block.walk.lengthened == times
+    assert done[Move.LEVEL_1] + done[Move.LEVEL_2] == samples
+    assert block.progress() == {"rings": rings, "rings_planned": rings}
+    assert all("R-hat over its starts is" in reason for reason in reasons)
+    assert block.refusal() == ""
+
+
+def test_a_lengthened_run_goes_on_after_a_restart_in_the_same_way():
+    whole, reasons = lengthened(100)
+    make = disagreeing(100)
+    begun, first = lengthened(100, most=len(whole.walk.run["surrogate_energy_virial_eV"]) // 2, make=make)
+    again = Block.restore(checkpoint.load(checkpoint.dump(begun.dump())), begun.walk.rules)
+    assert again.walk == begun.walk
+    done, second = lengthened(100, block=again, make=make)
+    assert first + second == reasons
+    assert done.walk == whole.walk
+
+
 @pytest.mark.parametrize("after", [3, EQUILIBRATION + 2, EQUILIBRATION + 10, 2 * EQUILIBRATION + 40])
 def test_a_restart_goes_on_in_the_same_way(after):
     rules = TwoLevel(rings=40, surrogate_samples=400)
