@@ -20,7 +20,7 @@ words = sys.argv[1:]
 if words[1] == "train":
     given = json.load(open("input.json"))
     open("steps.txt", "a").write(str(given["training"]["numb_steps"]) + "\\n")
-    sum(range(3000 * given["training"]["numb_steps"]))
+    sum(range(30000 * given["training"]["numb_steps"]))
 if words[1] == "test":
     energy, force = (np.load("test/set.000/%s.npy" % name) for name in ("energy", "force"))
     np.savetxt("found.e.out", np.stack([energy, energy + 0.006], 1))

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernels import fortran
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=9))
 def test_every_float_comes_back(numbers):
     text, record = fortran.as_text("reals", numbers), fortran.as_record("reals", numbers)
@@ -17,6 +18,7 @@ def test_every_float_comes_back(numbers):
     assert fortran.Records(record).reals(len(numbers), "numbers").tobytes() == np.array(numbers).tobytes()
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=9))
 def test_every_int32_comes_back(numbers):
     assert fortran.Text(fortran.as_text("integers", numbers).decode()).integers(len(numbers), "numbers") == numbers

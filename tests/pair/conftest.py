@@ -137,11 +137,11 @@ def finished(tmp_path_factory):
     pair = Pair(run_folder(folder / "run.yaml", folder / "run", ()))
     simulator, trainer = pair.simulator(ranks=2), pair.trainer()
     try:
-        pair.wait_for(lambda: len(pair.used()) >= 2, 240)  # however long compilation takes on this machine
+        pair.wait_for(lambda: len(pair.used()) >= 2, 600)  # however long compilation takes on this machine
         pair.control("FREEZE")
-        pair.wait_for(lambda: simulator.poll() is not None, 120)
+        pair.wait_for(lambda: simulator.poll() is not None, 400)
         pair.control("STOP")
-        pair.wait_for(lambda: trainer.poll() is not None, 30)
+        pair.wait_for(lambda: trainer.poll() is not None, 120)
         assert (simulator.returncode, trainer.returncode) == (0, 0), simulator.output.read_text() + trainer.output.read_text()
         yield pair
     finally:

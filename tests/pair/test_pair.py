@@ -88,7 +88,7 @@ def test_the_simulator_never_waits_for_a_stopped_trainer(make_pair):
     os.kill(trainer.pid, signal.SIGSTOP)
     before = len(pair.rows())
     time.sleep(6)
-    assert len(pair.rows()) > before + 5
+    pair.wait_for(lambda: len(pair.rows()) > before + 5, 12)  # before the trainer counts as gone
     os.kill(trainer.pid, signal.SIGCONT)
     pair.control("STOP")
     pair.wait_for(lambda: simulator.poll() is not None and trainer.poll() is not None, 60)

@@ -56,12 +56,12 @@ def course(pair):
     pair.wait_for(lambda: len(pair.rows(role="sim/cold")) > 6)
     join = ("run", str(pair.run), "--name", "hot", "--quiet")
     hot = renkei(pair, *join, "--set", HOT)
-    pair.wait_for(lambda: used(pair, "hot") and used(pair, "cold"))
+    pair.wait_for(lambda: used(pair, "hot") and used(pair, "cold") and noted(pair, "hot") == ["joined"])
     os.kill(Store(pair.run).heartbeat("sim/hot")["pid"], signal.SIGKILL)
     assert "was ended by signal 9" in done(pair, hot)[1]
     pair.wait_for(lambda: noted(pair, "hot") == ["joined", "died"])
     before, hot = len(pair.rows(role="sim/hot")), renkei(pair, *join)
-    pair.wait_for(lambda: len(pair.rows(role="sim/hot")) > before + 9)
+    pair.wait_for(lambda: len(pair.rows(role="sim/hot")) > before + 9 and len(noted(pair, "hot")) == 3)  # it is seen at work
     pair.control("STOP-hot")
     assert done(pair, hot)[0] == 0
     pair.wait_for(lambda: noted(pair, "hot") == ["joined", "died", "joined", "left"])
@@ -107,7 +107,7 @@ def test_one_joins_late_dies_comes_back_leaves_and_ends_last(pair, make_pair, tm
     words = [sys.executable, "-m", "sim_daemon", str(again.run), "--replay", str(pair.run), "--name"]
     replays = {name: again.start(*words, name) for name in ("cold", "hot")}
     for name, process in replays.items():
-        assert done(again, process)[0] == 0
+        assert done(again, process, 400)[0] == 0
         one, two = (trajectory.read(Store(run), f"sim/{name}") for run in (pair.run, again.run))
         np.testing.assert_array_equal(one.step, np.arange(1, one.step[-1] + 1))
         np.testing.assert_array_equal(one.positions, two.positions)

@@ -59,6 +59,11 @@ def same(sim, train, role):
     return len(trees[0])
 
 
+def last_model(pair):
+    """Number of the newest model of a folder; -1 while there is none: a trainer may die before it has saved its first."""
+    return max((packet.number for packet in Store(pair.run).packets("train")), default=-1)
+
+
 def test_a_pair_over_tcp_with_either_killed_reaches_its_end(two, tmp_path):
     secret = tmp_path / "secret"
     secret.touch(0o600)
@@ -74,8 +79,8 @@ def test_a_pair_over_tcp_with_either_killed_reaches_its_end(two, tmp_path):
     steps = len(sim.rows())
     sim.wait_for(lambda: len(sim.rows()) > steps + 5)  # it does not wait
     trainer = train.trainer()
-    newest = max(packet.number for packet in Store(train.run).packets("train"))
-    sim.wait_for(lambda: max(packet.number for packet in Store(sim.run).packets("train")) > newest)
+    newest = last_model(train)
+    sim.wait_for(lambda: last_model(sim) > newest)
     sim.kill(simulator)
     simulator = sim.simulator()
     sim.wait_for(lambda: len(Store(train.run).epochs("sim/sim0")) == 2)

@@ -16,7 +16,7 @@ CHILD = """
 import sys, time
 from pathlib import Path
 from protocol.store import Store
-epoch = Store(Path(sys.argv[1]), period_s=0.1).claim("sim/sim0")
+epoch = Store(Path(sys.argv[1]), period_s=1.0).claim("sim/sim0")
 epoch.journal.append({"step": 0}, durable=True)
 print("ready", flush=True)
 time.sleep(600)
@@ -53,6 +53,7 @@ def test_starts_at_once_when_its_pid_is_gone(store, living, monkeypatch):
 def test_starts_after_two_periods_when_the_counter_stands_still(store, living):
     """A daemon of another machine whose beats have stopped: here one that is stopped by a signal and seen from elsewhere."""
     living.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, living.pid, os.WSTOPPED | os.WNOWAIT)  # no beat is on its way any more
     epoch = store.claim("sim/sim0")
     assert epoch.number == 2
     epoch.close()

@@ -12,7 +12,6 @@ from protocol import hdf5, heartbeat, names
 from protocol.errors import RoleTaken, VersionClash
 from protocol.records import Batch, Canary, Card, Label, Origin, Phase, Structure
 from protocol.store import Store
-from renkei import fsck
 from renkei.verbs.fsck import fsck as verb
 
 
@@ -208,8 +207,7 @@ def test_a_model_without_its_trigger_stays_if_a_ledger_names_it(run, capsys):
     assert (run / TRAIN / "weights/generation-000003/card.json").is_file()
 
 
-def test_a_living_run_is_not_repaired(run, monkeypatch):
-    monkeypatch.setattr(fsck, "PERIOD_S", 0.05)
+def test_a_living_run_is_not_repaired(run):
     epoch = Store(run, 0.05).claim("sim/sim0")
     (run / "sim/sim0/notes.txt").write_text("x")
     with pytest.raises(RoleTaken, match="living"):

@@ -27,9 +27,8 @@ def test_python_that_takes_too_long_is_an_accident():
 
 def test_nothing_is_left_armed():
     before = signal.getsignal(signal.SIGALRM)
-    with TimeLimit(0.05).over("fast"):
+    with TimeLimit(60.0).over("fast"):
         pass
-    time.sleep(0.1)
     assert signal.getsignal(signal.SIGALRM) == before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 

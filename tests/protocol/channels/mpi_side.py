@@ -42,7 +42,7 @@ def lead(side, role, run, words, others):
         epoch.publish_batch(number, a_batch(number, side), {})
     if role == "train":
         epoch.publish_weights(epoch.next_number, a_writer(epoch.next_number, 3_000_000), {})
-    wanted, got, end = 1 if role != "train" else BATCHES * others, [], time.monotonic() + 30
+    wanted, got, end = 1 if role != "train" else BATCHES * others, [], time.monotonic() + 75
     # of this launch's starts: what the launch before has left is there at once
     while sum(packet.epoch == epoch.number for packet in got) < wanted and time.monotonic() < end:
         got += channel.receive(0.1)

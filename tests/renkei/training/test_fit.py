@@ -4,6 +4,7 @@ import itertools
 import math
 import time
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -78,6 +79,18 @@ def always_looking(monkeypatch):
     monkeypatch.setattr(training, "VALIDATION_SHARE", 1e9)
 
 
+@pytest.fixture
+def steady(monkeypatch):
+    """A clock that moves only while the learner sleeps: what other jobs do to this machine is no part of these tests."""
+    now = [0.0]
+
+    def sleep(seconds):
+        now[0] += seconds
+
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(time, "sleep", sleep)
+
+
 @pytest.mark.usefixtures("always_looking")
 def test_the_best_on_validation_is_kept_not_the_last(frames, shutdown):
     course = course_of(Known((3.0, 0.5, 2.0)), frames, shutdown, training.Length(steps=30))
@@ -117,6 +130,7 @@ def test_a_stop_ends_the_fit_and_keeps_its_model(frames, shutdown, monkeypatch):
     assert (course.steps, course.best, course.reason) == (25, 1.0, "SIGINT")
 
 
+@pytest.mark.usefixtures("steady")
 def test_a_time_becomes_a_number_of_steps(frames, shutdown):
     """The learning rate falls along the whole fit: its end must be known when it begins."""
     learner = Known((1.0,), step_s=0.002)
@@ -128,6 +142,7 @@ def test_a_time_becomes_a_number_of_steps(frames, shutdown):
     assert course.reason == "done"
 
 
+@pytest.mark.usefixtures("steady")
 def test_networks_of_a_committee_share_a_time(frames, shutdown):
     learner, asked = Known((1.0,), step_s=0.002), []
     original = learner.fit
