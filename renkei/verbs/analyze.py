@@ -112,7 +112,7 @@ def _plain(found: Findings) -> dict[str, Any]:
 
 def _show(found: Findings, phase: str) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from renkei.digits import number, pair
 
@@ -125,7 +125,7 @@ def _show(found: Findings, phase: str) -> None:
         console.print(note, highlight=False, markup=False)
     beside = any(average.beside for average in found.averages.values())
     names = ("observable", "mean ± standard error", "unit", "effective samples", "R-hat", *(["chain"] if beside else []))
-    table = Table(*names)
+    table = Table(*(Column(name, overflow="fold") for name in names))  # digits that are cut would lie
     table.columns[0].no_wrap = True  # a name that is cut is nobody's, however narrow the terminal
     for name, average in found.averages.items():
         told = _REFUSED if average.refusal else pair(average.estimate.mean, average.estimate.stderr)

@@ -57,7 +57,7 @@ def verdict(found: Doubling, count: int, tolerance: float) -> tuple[bool, str]:
 
 def _show(found: Doubling, count: int, said: str) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from renkei.digits import pair
     from renkei.results import unit_of
@@ -65,7 +65,8 @@ def _show(found: Doubling, count: int, said: str) -> None:
     console = Console()
     samples = found.health.samples
     console.print(f"{samples} stored rings, asked: {said}; weights of {2 * count} beads: {found.health.told}", highlight=False)
-    table = Table("mean", f"{count} beads", f"{2 * count} beads", "difference", "unit")
+    names = ("mean", f"{count} beads", f"{2 * count} beads", "difference", "unit")
+    table = Table(*(Column(name, overflow="fold") for name in names))
     for name, one in found.means.items():
         told = ["not quoted"] * 2 if found.health.refusal else [pair(e.mean, e.stderr) for e in (one.more, one.difference)]
         unit = unit_of(name)

@@ -44,10 +44,11 @@ def test_json_has_the_numbers_of_the_file(renkei, sound_run, tmp_path):
     assert (energy["unit"], energy["refusal"], curve["x_label"]) == ("eV", "", "angle_deg")
 
 
-def test_a_narrow_terminal_cuts_no_name(renkei, sound_run, monkeypatch):
+def test_a_narrow_terminal_cuts_no_name_and_no_number(renkei, sound_run, monkeypatch):
     monkeypatch.setenv("COLUMNS", "70")
-    _, out, _ = renkei("analyze", sound_run, "--observable", "bonds")
+    _, out, _ = renkei("analyze", sound_run, "--observable", "energy,bonds")
     assert "bond_angle_distribution_H-O-H" in out
+    assert "…" not in out
 
 
 def test_no_mean_of_few_samples(renkei, make_run, monkeypatch):
