@@ -11,7 +11,8 @@ Effective samples of a mean are its variance over the square of its standard err
 c = 5; 20 for the controls, whose energies oscillate) and the block error. Calls to n of them: all calls before production + n
 times production's calls per effective sample; of two levels, the probes and the chain beside them count as before production,
 and the run's own rings at least once. The control is the better of the two for each observable. Means of a method are
-compared with the control's; |z| < 3.5 is wanted for all of them (pimd's time step is in its means).
+compared with the control's, and those of our methods with each other; |z| < 3.5 is wanted for all of them, but pimd's time
+step is in its means.
 Prints tables and, as the last line, one JSON object.
 """
 
@@ -23,6 +24,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -209,9 +211,9 @@ def pooled(runs: Sequence[Measured], label: str, least: bool = False) -> Pooled:
     )
 
 
-def compare(system: str, case: Case, runs: Mapping[str, Sequence[Measured]]) -> dict[str, object]:
+def compare(system: str, case: Case, runs: Mapping[str, Sequence[Measured]]) -> dict[str, dict[str, Any]]:
     """Print the tables of one case; returns its figures."""
-    figures: dict[str, object] = {}
+    figures: dict[str, dict[str, Any]] = {}
     controls = [name for name in case.controls if runs.get(name)]
     ours = [name for name in case.methods if name not in case.controls and runs.get(name)]
     print(f"\n{system}: rings per effective sample (± one standard error), effective samples, mean")
@@ -230,8 +232,10 @@ def compare(system: str, case: Case, runs: Mapping[str, Sequence[Measured]]) -> 
             told = ratios(table[best], table[name])
             figures[f"{name}/{label}"] = {"control": best, **told}
             listed = ", ".join(f"{told[f'ratio_{n}']:.1f} [{told[f'low_{n}']:.1f}, {told[f'high_{n}']:.1f}]" for n in TARGETS)
-            alarm = "" if abs(told["z"]) < AGREEMENT else "  DISAGREE"
-            print(f"  {label:8s}{best} / {name}: fewer calls to {TARGETS} samples: {listed}; z {told['z']:+.1f}{alarm}")
+            print(f"  {label:8s}{best} / {name}: fewer calls to {TARGETS} samples: {listed}; {_agreement(told['z'])}")
+        for name in ours[1:]:  # these have no time step in their means
+            z = figures[f"{name}/{label}"]["z_to_" + ours[0]] = apart(table[ours[0]], table[name])
+            print(f"  {label:8s}{ours[0]} and {name}: {_agreement(z)}")
     for name in (*controls, *ours):
         before = np.mean([run.calls_before for run in runs[name]])
         wall = sum(run.seconds for run in runs[name]) / sum(run.means["E"].ess for run in runs[name])
@@ -239,9 +243,18 @@ def compare(system: str, case: Case, runs: Mapping[str, Sequence[Measured]]) -> 
     return figures
 
 
+def apart(one: Pooled, other: Pooled) -> float:
+    """Standard errors between two means."""
+    return (other.mean - one.mean) / math.hypot(one.stderr, other.stderr)
+
+
+def _agreement(z: float) -> str:
+    return f"z {z:+.1f}" + ("" if abs(z) < AGREEMENT else "  DISAGREE")
+
+
 def ratios(control: Pooled, other: Pooled) -> dict[str, float]:
     """Control's calls over the other's, with 95 % intervals, at the targets and without what comes before production."""
-    told = {"z": (other.mean - control.mean) / math.hypot(control.stderr, other.stderr)}
+    told = {"z": apart(control, other)}
     for samples in TARGETS:
         ratio = control.calls(samples) / other.calls(samples)
         share = samples * np.array([control.per_sample / control.calls(samples), other.per_sample / other.calls(samples)])

@@ -71,6 +71,13 @@ def test_the_table_names_the_better_control(capsys):
     assert "pimd / sl_pihmc" in capsys.readouterr().out
 
 
+def test_means_of_ours_are_compared_with_each_other_too(capsys):
+    runs = {"pimd": [run(100, 5000)], "sl_pihmc": [run(100, 100)], "two_level": [run(100, 100, mean=2.0)]}
+    figures = efficiency.compare("zundel", efficiency.Case("zundel", {"E": "energy_virial_eV"}), runs)
+    assert figures["two_level/E"]["z_to_sl_pihmc"] == pytest.approx(1 / math.sqrt(0.02))
+    assert "sl_pihmc and two_level: z +7.1  DISAGREE" in capsys.readouterr().out
+
+
 def test_what_a_run_has_told_is_kept_to_the_last_bit(tmp_path):
     told = run(100 / 3, 1000, 500)
     efficiency.remember(tmp_path / "kept" / "a.json", told)
