@@ -71,10 +71,9 @@ def test_the_table_names_the_better_control(capsys):
     assert "pimd / sl_pihmc" in capsys.readouterr().out
 
 
-def test_means_of_ours_are_compared_with_each_other_too(capsys):
+def test_all_means_are_compared_with_each_other(capsys):
     runs = {"pimd": [run(100, 5000)], "sl_pihmc": [run(100, 100)], "two_level": [run(100, 100, mean=2.0)]}
-    figures = efficiency.compare("zundel", efficiency.Case("zundel", {"E": "energy_virial_eV"}), runs)
-    assert figures["two_level/E"]["z_to_sl_pihmc"] == pytest.approx(1 / math.sqrt(0.02))
+    efficiency.compare("zundel", efficiency.Case("zundel", {"E": "energy_virial_eV"}), runs)
     assert "sl_pihmc and two_level: z +7.1  DISAGREE" in capsys.readouterr().out
 
 
