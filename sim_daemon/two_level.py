@@ -98,10 +98,11 @@ class Walk:
 
     def lengthen(self) -> str:
         """Go on for as many samples as there are if the run's starts disagree, with half of the first rings; says why, or ""."""
-        found = {name: statistics.split_r_hat(np.array(series)) for name, series in self.run.items()}
-        name = max(found, key=lambda name: found[name], default="")
-        if self.lengthened >= MOST_LENGTHENINGS or not name or not found[name] >= two_level.LARGEST_R_HAT:
+        ratios = {name: statistics.split_r_hat(np.array(series)) for name, series in self.run.items()}
+        found = {name: ratio for name, ratio in ratios.items() if ratio >= two_level.LARGEST_R_HAT}  # not NaN
+        if self.lengthened >= MOST_LENGTHENINGS or not found:
             return ""
+        name = max(found, key=lambda name: found[name])
         self.ring_steps = self.ring_steps if self.lengthened else math.ceil(self.ring_steps / 2)
         self.every = math.ceil(self._sampled() / self.ring_steps)
         self.lengthened, self.behind = self.lengthened + 1, {move: self.steps.get(move, 0) for move in LEVELS}
