@@ -2,7 +2,8 @@
 
 For each system and seed, from the same start: thermostatted dynamics (`pimd`) and hybrid Monte Carlo (`pihmc`) with first
 principles alone, the controls, and the self-learning methods, the chain (`sl_pihmc`) and two levels (`two_level`). With a
-network that is poor on purpose (`poor-network`): the chain that first principles alone decide, and a reweighted mixture.
+network that is poor on purpose (`poor-network`, and a `poorer-network`): the chain that first principles alone decide, and a
+reweighted mixture.
 Runs are ordinary run folders under --into; the same command goes on where it was stopped, and --no-run only reads what is
 there. What a finished run has told is kept in one small file under --kept, which serves when the run itself is gone; delete
 the file to measure or sample anew. Calls are single points: start-up, training, failures and all.
@@ -88,6 +89,7 @@ class Case:
     samples: int = 2000  # of the surrogate, of four walkers together, in two levels
     methods: Mapping[str, Method] = field(default_factory=lambda: METHODS)
     controls: tuple[str, ...] = ("pimd", "pimd_fine", "pihmc")
+    changes: tuple[str, ...] = ()  # of the configuration, for all methods
 
 
 ZUNDEL = {
@@ -98,12 +100,18 @@ ZUNDEL = {
     "|delta|": "proton_transfer_largest_A",
 }
 TETRAMER = {"E": "energy_virial_eV", "V": "potential_energy_eV", "O-O": "distance_O-O_A", "O-H": "bond_length_O-H_A"}
+POORER = (  # twice the error of zundel-mix.yaml's network
+    "learner.radial={order: 2, cutoff_A: 1.7}",
+    "learner.angular={order: 1, cutoff_A: 1.3}",
+    "learner.hidden=[1]",
+)
 CASES = {
     "zundel": Case("zundel", ZUNDEL),
     # 2,500 labels leave a residual too wide for two levels, 2,000 samples rings too few times open
     "tetramer": Case("water-tetramer", TETRAMER, labels=5000, samples=8000),
     # first principles alone decide, or a mixture
     "poor-network": Case("zundel-mix", ZUNDEL, 16, methods=MIXTURES, controls=("alpha_1",)),
+    "poorer-network": Case("zundel-mix", ZUNDEL, 16, methods=MIXTURES, controls=("alpha_1",), changes=POORER),
 }
 SOURCES = ("energy", "distances", "bonds", "proton_transfer")  # of the series above
 
@@ -130,8 +138,9 @@ class Measured:
 
 def sample(folder: Path, case: Case, method: Method, seed: int, steps: int) -> None:
     """Bring a run to its end, from wherever it is."""
-    changes = [*method.changes, RANKS, f"sampler.beads={case.beads}", f"phases.production.steps={steps}", f"seed={seed}"]
-    keys = dict(change.format(labels=case.labels, samples=case.samples).split("=", 1) for change in changes)
+    own = [change.format(labels=case.labels, samples=case.samples) for change in method.changes]
+    common = [RANKS, f"sampler.beads={case.beads}", f"phases.production.steps={steps}", f"seed={seed}"]
+    keys = dict(change.split("=", 1) for change in (*case.changes, *own, *common))
     bring_to_its_end(folder, CONFIGS / f"{case.config}.yaml", [f"{key}={value}" for key, value in keys.items()])
 
 
