@@ -159,7 +159,8 @@ class Submitted:
 
     def has_no_gap(self):
         """Whether the ledger's steps are 1, 2, 3, ..."""
-        return [row["step"] for row in self.rows()] == list(range(1, len(self.rows()) + 1))
+        steps = [row["step"] for row in self.rows()]  # once: more come while one looks
+        return steps == list(range(1, len(steps) + 1))
 
     def control(self, name):
         """Make a control file."""
