@@ -222,7 +222,8 @@ def epochs(pair, role):
 def test_the_pair_runs_to_its_end_though_the_trainer_is_killed(cluster, tmp_path):
     """One command; a killed trainer goes on in its chain job; both sides end by themselves; nothing is submitted twice."""
     others = set(cluster.jobs())
-    pair = prepared(cluster, tmp_path / "run", "phases.production.steps=30", ranks=2)
+    endless = ("phases.adapt.labels=1000000", "phases.adapt.max_steps=10000000")  # until FREEZE, however fast the machine
+    pair = prepared(cluster, tmp_path / "run", "phases.production.steps=30", *endless, ranks=2)
     pair.renkei("submit")
     known = set(cluster.jobs()) - others
     assert known == {*pair.ids("sim/sim0"), *pair.ids("train")}

@@ -21,7 +21,8 @@ SMALL = (
     "coupling.labels_per_retrain=20",
     "coupling.epochs_per_retrain=5",
     "coupling.max_wait_s=1",
-    "phases.adapt.max_steps=100000",
+    "phases.adapt.max_steps=10000000",
+    "phases.adapt.labels=1000000",  # until FREEZE, however fast the machine
     "phases.production.steps=15",
     "phases.production.max_blocks=1",
 )
