@@ -58,3 +58,8 @@ def _born(pid: int) -> int | None:
 
 def _has_proc() -> bool:
     return Path("/proc/self/stat").exists()
+
+
+def usable_cores() -> int:
+    """Cores that this process may use; a batch system or a person may have allotted fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -21,6 +21,7 @@ from typing import Any
 
 from protocol import delays, heartbeat, ownership, walltime
 from protocol.errors import EnvironmentFailed, RenkeiError
+from protocol.process import usable_cores
 from protocol.settings import load
 from renkei import peer_probe
 from renkei.file_checks import Finding, run_clock, run_costs, run_files, run_locks, run_space, space
@@ -112,7 +113,7 @@ def mpi() -> Finding:
 
 def _bound(launcher_name: str, said: list[str]) -> Finding:
     """Two ranks have joined; said: the cores that each of them may use."""
-    found, usable = f"2 ranks joined under {launcher_name}", _usable_cores()
+    found, usable = f"2 ranks joined under {launcher_name}", usable_cores()
     sets = [{int(core) for core in cores.split(",") if core.strip()} for cores in said]
     if len(sets) != 2 or not all(sets):
         return Finding("MPI", found)
@@ -160,7 +161,7 @@ def engines() -> Finding:
 
 def cores() -> Finding:
     """Cores that this process may use, and threads that it was told to use."""
-    usable = _usable_cores()
+    usable = usable_cores()
     allotted = {name: int(value) for name in ALLOTTED if (value := os.environ.get(name, "")).isdecimal()}
     few = min([usable, *allotted.values()])
     told = os.environ.get("OMP_NUM_THREADS", "")
@@ -179,7 +180,7 @@ def run_cores(run: Path) -> Finding:
         config = load(run, PLUGINS)
     except RenkeiError as error:
         return Finding("run cores", f"{error.where}: {error.what}", error.next or "`renkei check` says more", True)
-    machine, simulators, usable = config.machine, len(config.science.simulators), _usable_cores()
+    machine, simulators, usable = config.machine, len(config.science.simulators), usable_cores()
     ranks, threads = machine.simulator.ranks, machine.trainer.threads
     asked = simulators * ranks + threads
     found = f"{simulators} simulator(s) of {ranks} rank(s) and a trainer of {threads} thread(s), {usable} cores usable here"
@@ -251,10 +252,6 @@ RUN: tuple[Callable[[Path], Finding], ...] = (
     run_cores,
     run_engine,
 )
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _version(name: str) -> str:

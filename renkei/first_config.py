@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from kernels.arrays import Array
+from protocol.process import usable_cores
 from sim_daemon.system import BOND, count_molecules, file_charge, file_multiplicity
 
 CRYSTAL, STIFF, FLOPPY, CLUSTER, METAL, LIQUID = (
@@ -149,7 +149,8 @@ seed: 1
 
 def machine(beads: int) -> str:
     """Text of machine.yaml."""
-    ranks = max(1, min(os.cpu_count() or 1, beads))
+    share = -(-beads // usable_cores())  # beads of the busiest rank; no more ranks than that needs
+    ranks = -(-beads // share)
     return f"""\
 # where and how the two jobs run; the result does not depend on it
 simulator: {{ranks: {ranks}, ranks_per_engine: 1}}  # beads are spread over the ranks

@@ -206,7 +206,7 @@ def _journal(record: EpochRecord, records: list[EpochRecord]) -> Iterator[Findin
     adopted = [later.adopts.row for later in records if later.adopts.epoch == record.number]
     if adopted and len(rows) < min(adopted):
         yield Finding("journal", path, f"{len(rows)} readable rows, {min(adopted)} count: restore the file from a backup")
-    elif damaged:
+    elif damaged and not adopted:  # else nothing counts there: a power cut may keep later rows and not earlier ones
         yield Finding("journal", path, f"line {damaged} is damaged and rows follow it; those after it do not count")
     lines = data[:good].split(b"\n")[:-1]
     sealed = [jsontext.is_sealed(line) for line in lines]

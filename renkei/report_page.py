@@ -10,6 +10,7 @@ from typing import Any
 from renkei.canvas import Figure
 from renkei.digits import NONE, number, pair, with_error
 from renkei.page import render
+from renkei.results import UNITS
 from renkei.run_view import DaemonView, RunView
 
 LABELS = {
@@ -19,7 +20,6 @@ LABELS = {
     "kinetic_energy_eV": "kinetic energy",
     "potential_energy_eV": "potential energy",
 }
-UNITS = {"A": "Å", "A3": "Å³", "deg": "°", "g_per_cm3": "g/cm³", "eV_per_K": "eV/K"}
 HEADLINES = {
     "exact": "Exact within the error bars",
     "exact after reweighting": "Exact within the error bars, after reweighting",

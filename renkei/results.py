@@ -20,7 +20,8 @@ from renkei.run_view import DaemonView, RunView, SimulatorView
 from renkei.trajectory import Trajectory
 
 SCHEMA = 1
-UNITS = ("eV_per_K", "g_per_cm3", "GPa", "A3", "eV", "A", "deg")  # how an observable's name may end
+# how an observable's name may end, and how that is written for people
+UNITS = {"eV_per_K": "eV/K", "g_per_cm3": "g/cm³", "GPa": "GPa", "A3": "Å³", "eV": "eV", "A": "Å", "deg": "°"}
 
 
 def report(view: RunView, trajectories: Mapping[str, Trajectory | None]) -> dict[str, Any]:

@@ -115,6 +115,7 @@ def _show(found: Findings, phase: str) -> None:
     from rich.table import Column, Table
 
     from renkei.digits import number, pair
+    from renkei.results import UNITS
 
     first, last = found.step[0], found.step[-1]
     console = Console()
@@ -135,7 +136,7 @@ def _show(found: Findings, phase: str) -> None:
         other = average.beside
         more = [pair(other.mean, other.stderr) if other else ""] if beside else []
         ess = min(average.estimate.ess, average.estimate.samples)  # a short antithetic series claims more than it has
-        table.add_row(label, told, average.unit, number(ess, ".0f"), number(average.r_hat, ".3f"), *more)
+        table.add_row(label, told, UNITS.get(average.unit, ""), number(ess, ".0f"), number(average.r_hat, ".3f"), *more)
     for name, curve in found.curves.items():
         points = curve.axis.points
         told = _REFUSED if curve.refusal else f"{len(points)} points, {curve.axis.label} {points[0]:.4g} to {points[-1]:.4g}"

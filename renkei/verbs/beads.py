@@ -60,7 +60,7 @@ def _show(found: Doubling, count: int, said: str) -> None:
     from rich.table import Column, Table
 
     from renkei.digits import pair
-    from renkei.results import unit_of
+    from renkei.results import UNITS, unit_of
 
     console = Console()
     samples = found.health.samples
@@ -70,5 +70,5 @@ def _show(found: Doubling, count: int, said: str) -> None:
     for name, one in found.means.items():
         told = ["not quoted"] * 2 if found.health.refusal else [pair(e.mean, e.stderr) for e in (one.more, one.difference)]
         unit = unit_of(name)
-        table.add_row(name.removesuffix(f"_{unit}"), pair(one.fewer.mean, one.fewer.stderr), *told, unit)
+        table.add_row(name.removesuffix(f"_{unit}"), pair(one.fewer.mean, one.fewer.stderr), *told, UNITS.get(unit, ""))
     console.print(table)

@@ -112,7 +112,7 @@ def test_more_threads_than_cores_are_told(monkeypatch):
 
 
 def test_threads_are_held_against_what_the_scheduler_allotted(monkeypatch):
-    monkeypatch.setattr(doctor, "_usable_cores", lambda: 64)
+    monkeypatch.setattr(doctor, "usable_cores", lambda: 64)
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
     monkeypatch.setenv("OMP_PROC_BIND", "close")
     assert doctor.cores().todo == ""
@@ -132,7 +132,7 @@ def test_threads_are_held_against_what_the_scheduler_allotted(monkeypatch):
     ],
 )
 def test_ranks_that_the_launcher_binds_to_one_core(monkeypatch, one, two, words, todo):
-    monkeypatch.setattr(doctor, "_usable_cores", lambda: 2)
+    monkeypatch.setattr(doctor, "usable_cores", lambda: 2)
     monkeypatch.setattr(doctor, "_answer", lambda *_: f"joined 2; cores {one}\njoined 2; cores {two}\n")
     found = doctor.mpi()
     assert words in found.found
@@ -146,9 +146,9 @@ def test_jobs_side_by_side_want_cores(monkeypatch, tmp_path):
         "sampler: {name: pihmc, ensemble: {temperature_K: 300}, beads: 4, trajectory_fs: 10}\n"
     )
     (tmp_path / "machine.yaml").write_text("simulator: {ranks: 3}\n")
-    monkeypatch.setattr(doctor, "_usable_cores", lambda: 7)
+    monkeypatch.setattr(doctor, "usable_cores", lambda: 7)
     assert doctor.run_cores(tmp_path).todo == ""
-    monkeypatch.setattr(doctor, "_usable_cores", lambda: 6)
+    monkeypatch.setattr(doctor, "usable_cores", lambda: 6)
     found = doctor.run_cores(tmp_path)
     assert found.found == "2 simulator(s) of 3 rank(s) and a trainer of 1 thread(s), 6 cores usable here"
     assert "take turns" in found.todo

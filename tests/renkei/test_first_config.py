@@ -1,6 +1,7 @@
 """Guesses by the kind of system."""
 
 import pytest
+import yaml
 from ase import Atoms
 from ase.build import bulk, molecule
 from ase.cluster import Octahedron
@@ -62,3 +63,9 @@ def test_beads_follow_the_lightest_atom_and_the_temperature():
 def test_the_restraint_holds_the_cluster_with_room():
     guessed = first_config.guess(two("H2O", 6.0), None, None, 300)
     assert 5.5 <= guessed.restraint_radius_A <= 6.5
+
+
+@pytest.mark.parametrize(("cores", "beads", "ranks"), [(2, 16, 2), (64, 8, 8), (4, 6, 3), (5, 16, 4), (3, 1, 1)])
+def test_ranks_that_all_have_work(monkeypatch, cores, beads, ranks):
+    monkeypatch.setattr(first_config, "usable_cores", lambda: cores)
+    assert yaml.safe_load(first_config.machine(beads))["simulator"]["ranks"] == ranks

@@ -30,6 +30,7 @@ class Known:
     device: str = "cpu"
     device_reason: str = "a test"
     fits: int = 0
+    sleep = staticmethod(time.sleep)
 
     def start(self, data):
         return 99.0
@@ -37,7 +38,7 @@ class Known:
     def fit(self, model, data, budget):
         self.fits += 1
         for step in itertools.count(1):
-            time.sleep(self.step_s)
+            self.sleep(self.step_s)
             stop = budget.should_stop() or step >= max(budget.steps, budget.epochs * ROW)
             if step % ROW == 0 or stop:
                 row = math.ceil(step / ROW) - 1
@@ -88,7 +89,7 @@ def steady(monkeypatch):
         now[0] += seconds
 
     monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(Known, "sleep", staticmethod(sleep))  # not everybody's: a thread of another test may sleep too
 
 
 @pytest.mark.usefixtures("always_looking")
@@ -167,6 +168,7 @@ def test_stresses_count_where_the_validation_frames_have_them(frames, shutdown, 
     assert course_of(Known((0.5, 0.6)), frames, shutdown, training.Length(steps=20)).best == 0.6
 
 
+@pytest.mark.usefixtures("steady")
 def test_a_fit_that_is_slower_than_its_trial_is_cut_off(frames, shutdown, monkeypatch):
     learner = Known((1.0,), step_s=0.001)
     original = learner.fit

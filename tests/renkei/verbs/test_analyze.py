@@ -1,6 +1,7 @@
 """`renkei analyze`: table, file, list, errors."""
 
 import json
+import re
 
 import h5py
 
@@ -21,6 +22,7 @@ def test_table_and_file(renkei, sound_run, tmp_path, monkeypatch):
     [line] = [line for line in out.splitlines() if "energy_virial" in line]
     assert "−100.00" in line
     assert "±" in line
+    assert re.search(r"bond_length_\S+ .* Å ", out)  # as people write it
     assert f"series and curves: {file}" in out
     with h5py.File(file) as found:
         assert found["series/energy_virial_eV"].shape == (400, 2)
