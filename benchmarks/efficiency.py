@@ -2,8 +2,8 @@
 
 For each system and seed, from the same start: thermostatted dynamics (`pimd`) and hybrid Monte Carlo (`pihmc`) with first
 principles alone, the controls, and the self-learning methods, the chain (`sl_pihmc`) and two levels (`two_level`). With a
-network that is poor on purpose (`poor-network`, and a `poorer-network`): the chain that first principles alone decide, and a
-reweighted mixture.
+network that is poor on purpose (`poor-network`), and one too poor for a crystal of 108 atoms (`argon`): the chain that first
+principles alone decide, and a reweighted mixture.
 Runs are ordinary run folders under --into; the same command goes on where it was stopped, and --no-run only reads what is
 there. What a finished run has told is kept in one small file under --kept, which serves when the run itself is gone; delete
 the file to measure or sample anew. Calls are single points: start-up, training, failures and all.
@@ -43,7 +43,6 @@ KEPT = Path(__file__).parent / "measured" / "efficiency"
 TARGETS = (400, 2000)  # effective samples
 AGREEMENT = 3.5  # |z|
 CONTROL_WINDOW = 20.0
-RANKS = "machine.simulator.ranks=2"
 FEW_CALLS = (
     *("coupling.first_segment_steps=1", "coupling.first_principles_steps=2", "coupling.beads_per_ring=16"),
     *("coupling.labels_per_retrain=100", "phases.adapt.labels={labels}", "phases.adapt.max_steps=8000"),
@@ -76,6 +75,7 @@ METHODS = {
     ),
 }
 MIXTURES = {"alpha_1": Method(("sampler.alpha=1",), 1500, 60), "alpha_auto": Method((), 1500, 60)}
+CRYSTAL = {name: Method((f"sampler.alpha={alpha}",), 15000, 60) for name, alpha in (("alpha_1", 1), ("alpha_0.7", 0.7))}
 
 
 @dataclass(frozen=True)
@@ -90,20 +90,23 @@ class Case:
     methods: Mapping[str, Method] = field(default_factory=lambda: METHODS)
     controls: tuple[str, ...] = ("pimd", "pimd_fine", "pihmc")
     changes: tuple[str, ...] = ()  # of the configuration, for all methods
+    sources: tuple[str, ...] = ("energy", "distances", "bonds", "proton_transfer")  # of the observables
 
 
+ENERGIES = {"E": "energy_virial_eV", "V": "potential_energy_eV"}
 ZUNDEL = {
-    "E": "energy_virial_eV",
-    "V": "potential_energy_eV",
+    **ENERGIES,
     "O-O": "distance_O-O_A",
     "O-H": "distance_O-H_A",  # which bonds there are depends on where the proton is
     "|delta|": "proton_transfer_largest_A",
 }
-TETRAMER = {"E": "energy_virial_eV", "V": "potential_energy_eV", "O-O": "distance_O-O_A", "O-H": "bond_length_O-H_A"}
-POORER = (  # twice the error of zundel-mix.yaml's network
-    "learner.radial={order: 2, cutoff_A: 1.7}",
-    "learner.angular={order: 1, cutoff_A: 1.3}",
-    "learner.hidden=[1]",
+TETRAMER = {**ENERGIES, "O-O": "distance_O-O_A", "O-H": "bond_length_O-H_A"}
+ARGON = (  # 600 fs forget a crystal's state; a network that sees the nearest neighbours alone, and hardly those
+    f"system.structure={Path(__file__).parent}/structures/argon-108.xyz",
+    "sampler.ensemble={name: nvt, temperature_K: 60}",
+    *("sampler.name=sl_pihmc_mix", "sampler.trajectory_fs=600", "phases.adapt.max_steps=1000"),
+    *("learner.radial={order: 2, cutoff_A: 4.3}", "learner.angular={order: 1, cutoff_A: 3.0}"),
+    *("learner.hidden=[1]", "learner.baseline=none"),
 )
 CASES = {
     "zundel": Case("zundel", ZUNDEL),
@@ -111,9 +114,8 @@ CASES = {
     "tetramer": Case("water-tetramer", TETRAMER, labels=5000, samples=8000),
     # first principles alone decide, or a mixture
     "poor-network": Case("zundel-mix", ZUNDEL, 16, methods=MIXTURES, controls=("alpha_1",)),
-    "poorer-network": Case("zundel-mix", ZUNDEL, 16, methods=MIXTURES, controls=("alpha_1",), changes=POORER),
+    "argon": Case("argon-npt", ENERGIES, 1, methods=CRYSTAL, controls=("alpha_1",), changes=ARGON, sources=("energy",)),
 }
-SOURCES = ("energy", "distances", "bonds", "proton_transfer")  # of the series above
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,13 @@ class Measured:
 def sample(folder: Path, case: Case, method: Method, seed: int, steps: int) -> None:
     """Bring a run to its end, from wherever it is."""
     own = [change.format(labels=case.labels, samples=case.samples) for change in method.changes]
-    common = [RANKS, f"sampler.beads={case.beads}", f"phases.production.steps={steps}", f"seed={seed}"]
+    ranks = min(2, case.beads)
+    common = [
+        f"machine.simulator.ranks={ranks}",
+        f"sampler.beads={case.beads}",
+        f"phases.production.steps={steps}",
+        f"seed={seed}",
+    ]
     keys = dict(change.split("=", 1) for change in (*case.changes, *own, *common))
     bring_to_its_end(folder, CONFIGS / f"{case.config}.yaml", [f"{key}={value}" for key, value in keys.items()])
 
@@ -151,7 +159,7 @@ def measure(folder: Path, case: Case, window: float) -> Measured:
     number, _, _ = results.quoted_block(simulator)
     block = ledger.production_blocks(simulator.ledger)[number or 0]
     rows = two_level.run_of(block) if two_level.applies(block) else block
-    averages = observe_quoted(store, simulator, SOURCES).averages
+    averages = observe_quoted(store, simulator, case.sources).averages
     found = {label: averages[name] for label, name in case.observables.items()}
     if rows is block:
         means = {label: mean_of(one, window) for label, one in found.items()}
@@ -295,7 +303,12 @@ def main() -> None:
         "--quick", action="store_true", help=f"one system, one seed, one control, {QUICK_BEADS} beads, few samples"
     )
     parser.add_argument("--system", action="append", choices=sorted(CASES), help="default: all")
-    parser.add_argument("--method", action="append", choices=sorted({*METHODS, *MIXTURES}), help="default: all")
+    parser.add_argument(
+        "--method",
+        action="append",
+        choices=sorted({name for case in CASES.values() for name in case.methods}),
+        help="default: all",
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--share", type=float, default=1.0, help="of the production steps, for new runs (default: 1)")
     parser.add_argument("--into", type=Path, default=Path("results/efficiency"))

@@ -29,9 +29,10 @@ TRIGGERS = "triggers"
 TRAJECTORY = "trajectory"
 QUARANTINE = "quarantine"
 
+SIMULATOR_RULE = "letters, digits, - and _, beginning with a letter or digit, 64 at most, and not 'train'"
 STOP, PAUSE, FREEZE = CONTROLS = "STOP", "PAUSE", "FREEZE"
 
-_SIMULATOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_SIMULATOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # no dot: --set splits keys there
 _EPOCH = re.compile(r"epoch-(\d{4,9})")
 _TRIGGER = re.compile(r"(batch|weights)-(\d{6,12})\.trigger")
 
@@ -39,7 +40,7 @@ _TRIGGER = re.compile(r"(batch|weights)-(\d{6,12})\.trigger")
 def simulator_role(name: str) -> str:
     """Role of a simulator: "sim/<name>"; BadSetting for what cannot be a name."""
     if not is_simulator(name):
-        raise BadSetting(f"simulator name {name!r}: letters, digits, dot, dash and underscore only (and not 'train')")
+        raise BadSetting(f"simulator name {name!r}: {SIMULATOR_RULE}")
     return f"{SIM}/{name}"
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from protocol import names
 from protocol.duration import checked_duration
 from protocol.setting_errors import shown
 
@@ -183,8 +183,8 @@ class Science(Section):
         if not given:
             raise ValueError("must name at least one simulator, e.g. {sim0: {}}")
         for name, changes in given.items():
-            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
-                raise ValueError(f"a simulator's name is made of letters, digits, - and _, got {shown(name)}")
+            if not names.is_simulator(name):
+                raise ValueError(f"{shown(name)} is no name of a simulator: {names.SIMULATOR_RULE}")
             for key in changes:
                 if key not in OVERRIDABLE:
                     raise ValueError(f"{name}.{key}: a simulator may have its own {', '.join(OVERRIDABLE)} only")

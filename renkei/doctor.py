@@ -216,7 +216,7 @@ def run_engine(run: Path) -> Finding:
 
     try:
         config = load(run, PLUGINS)
-        label, seconds = one_call(config.science.engine, read_system(config))
+        label, seconds = one_call(config.science.engine, read_system(config), config.machine.simulator.ranks_per_engine)
     except RenkeiError as error:
         return Finding("run engine", f"{error.where}: {error.what}", error.next or "`renkei check` says more", True)
     return Finding("run engine", f"{config.science.engine.name}: {label.energy:.6f} eV in {seconds:.3f} s")

@@ -68,7 +68,9 @@ def _values(config: Config, role: str, place: Place) -> dict[str, Any]:
     asked = wish(machine.scheduler, role)
     ranks = 1 if trains else machine.simulator.ranks
     nodes = asked["nodes"] or 1
-    if ranks < nodes:
+    if trains:
+        _check_trainer(machine.scheduler, nodes)
+    elif ranks < nodes:
         raise BadSetting(f"{ranks} rank(s) cannot fill {nodes} nodes", "scheduler", "raise simulator.ranks or lower nodes")
     cores = asked["cores_per_rank"] or (machine.trainer.threads if trains else 1)
     per_node = -(-ranks // nodes)
@@ -97,10 +99,21 @@ def _values(config: Config, role: str, place: Place) -> dict[str, Any]:
     }
 
 
+def _check_trainer(settings: Any, nodes: int) -> None:
+    """Raise BadSetting for what a trainer's job has no use for: it works on one node, with a process for each GPU."""
+    if nodes > 1:
+        raise BadSetting(
+            f"the trainer's job has one node, not {nodes}", "scheduler.nodes", "write nodes under scheduler.simulator"
+        )
+    if settings.trainer.launcher:
+        raise BadSetting("the trainer needs no launcher", "scheduler.trainer.launcher", "leave it out")
+
+
 def _setup(asked: Mapping[str, Any], threads: int, nodes: int) -> list[str]:
     """Lines of shell: modules, environment, and the Python that is used."""
+    alone = nodes == 1 and not asked.get("select")  # which may say several nodes
     lines = [f"module load {shlex.quote(module)}" for module in asked["modules"] or ()]
     lines.append(f"export PATH={shlex.quote(str(asked['venv'] or sys.prefix))}/bin:$PATH")
-    variables = {"OMP_NUM_THREADS": threads} | ({"HYDRA_LAUNCHER": "fork"} if nodes == 1 else {}) | (asked["environment"] or {})
+    variables = {"OMP_NUM_THREADS": threads} | ({"HYDRA_LAUNCHER": "fork"} if alone else {}) | (asked["environment"] or {})
     lines += [f"export {name}={shlex.quote(str(value))}" for name, value in variables.items()]
     return [*lines, *(asked["setup"] or ())]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from protocol.channels import base as channels
 from protocol.settings import Plugins
 from renkei.schedulers import base as schedulers
@@ -18,8 +16,3 @@ PLUGINS: Plugins = {
     "channel": channels.load,
     "scheduler": schedulers.load,
 }
-
-
-def is_run_folder(path: Path) -> bool:
-    """Whether a folder holds a run's configuration."""
-    return (path / "run.yaml").is_file()

@@ -12,7 +12,8 @@ from protocol.errors import BadSetting
 from protocol.setting_tree import read_tree
 from protocol.settings import Config, load, parse_override, refuse_changes, resolved
 from protocol.store import Store
-from renkei.plugins import PLUGINS, is_run_folder
+from renkei.plugins import PLUGINS
+from renkei.run_folder import is_run_folder
 from sim_daemon.samplers.base import learns
 from sim_daemon.system import read_system
 from train_daemon import charges

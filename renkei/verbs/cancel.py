@@ -7,14 +7,12 @@ from typing import Annotated
 
 import typer
 
-from protocol.errors import BadSetting
 from renkei import submission
-from renkei.plugins import is_run_folder
+from renkei.run_folder import demand
 
 
 def cancel(run: Annotated[Path, typer.Argument(metavar="RUN", help="run folder")]) -> None:
     """Cancel all jobs of a run that wait or run; what they have saved stays, and `renkei submit` goes on from there."""
-    if not is_run_folder(run):
-        raise BadSetting("is no run folder", str(run))
+    demand(run)
     count = submission.cancel(run, print)
     print(f"{count} job(s) cancelled; `renkei submit {run}` goes on" if count else "no job waits or runs")

@@ -41,7 +41,7 @@ def check(
     said = getattr(channels.load(channel.name), "check", lambda settings: f"looks every {settings.poll_s:g} s")(channel)
     rows.append(("channel", f"{channel.name}, {said}"))
     if not no_engine:
-        label, seconds = one_call(config.science.engine, system)
+        label, seconds = one_call(config.science.engine, system, config.machine.simulator.ranks_per_engine)
         check_stress(config.science.sampler, label, str(source))
         rows += _engine_rows(label, seconds, config)
         cheap = config.science.cheap_engine
@@ -60,17 +60,17 @@ def _check_simulator(config: Config, system: System) -> None:
     samplers.load(sampler.name).build(sampler, make_ring(sampler, system), Target(system, lambda structures: (), nothing))
 
 
-def one_call(settings: engines.EngineSettings, system: System) -> tuple[Label, float]:
-    """The label of the start structure and the seconds that it took; EngineFailed if there is none."""
+def one_call(settings: engines.EngineSettings, system: System, ranks: int = 1) -> tuple[Label, float]:
+    """The label of the start structure, on so many ranks, and the seconds that it took; EngineFailed if there is none."""
     with tempfile.TemporaryDirectory(prefix="renkei-check-") as scratch:
-        context = engines.EngineContext(system.charge, system.multiplicity, Path(scratch), 1)
+        context = engines.EngineContext(system.charge, system.multiplicity, Path(scratch), ranks)
         engine = engines.load(settings.name).build(settings, context)
         begun = time.monotonic()
         try:
             label: Label = engine.label(system.structure)
         except (engines.LabelFailed, engines.EngineCrashed) as error:
             raise EngineFailed(
-                f"the engine has no label for the start structure: {error.what}", f"engine: {settings.name}", error.next
+                f"the engine cannot label the start structure: {error.what}", f"engine: {settings.name}", error.next
             ) from error
         return label, time.monotonic() - begun
 

@@ -10,7 +10,7 @@ import typer
 
 from protocol.errors import BadSetting, Exit
 from renkei.doctor import MACHINE, RUN, Finding, other_node
-from renkei.plugins import is_run_folder
+from renkei.run_folder import demand
 
 
 def doctor(
@@ -20,9 +20,9 @@ def doctor(
         typer.Option(min=1.0, metavar="SECONDS", help="also wait so long for the doctor of another node that sees RUN"),
     ] = None,
 ) -> None:
-    """Try Python, kernels, MPI, torch, engines, cores and disks; exit 1 if something that every run needs is broken."""
-    if run is not None and not is_run_folder(run):
-        raise BadSetting("is no run folder", str(run))
+    """Try Python, kernels, MPI, torch, engines, cores and disks; exit 13 if something that every run needs is broken."""
+    if run is not None:
+        demand(run)
     if peer is not None and run is None:
         raise BadSetting("--peer needs a run folder", "renkei doctor", "name one that both nodes see")
     broken = False
@@ -33,7 +33,7 @@ def doctor(
             print(f"{'':21} -> {finding.todo}", flush=True)
         broken |= finding.broken
     if broken:
-        raise typer.Exit(int(Exit.DEFECT))
+        raise typer.Exit(int(Exit.FINDINGS))
 
 
 def _findings(run: Path | None, peer_s: float | None) -> Iterator[Finding]:

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from protocol.errors import BadSetting, Exit
-from renkei.plugins import is_run_folder
+from protocol.errors import Exit
+from renkei.run_folder import demand
 
 ROUNDS = 20  # of looking and mending: what lay behind a broken record shows itself in the next look
 
@@ -22,8 +22,7 @@ def fsck(
     """Look for damaged, missing, foreign and left-over files in a run folder; exit 0 (healthy) or 13."""
     from renkei import fsck as checks
 
-    if not is_run_folder(run):
-        raise BadSetting("is no run folder", str(run))
+    demand(run)
     alive = checks.living(run)
     if mend and alive:
         checks.refuse_living(run)

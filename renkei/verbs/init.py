@@ -14,7 +14,8 @@ from protocol.errors import BadSetting
 from protocol.setting_errors import nearest
 from protocol.settings import load, parse_override, plugin_names
 from renkei import first_config, prepare, templates
-from renkei.plugins import PLUGINS, is_run_folder
+from renkei.plugins import PLUGINS
+from renkei.run_folder import is_run_folder
 from sim_daemon.engines import base as engines
 from sim_daemon.samplers import base as samplers
 from sim_daemon.system import check_structure, read_atoms, read_system

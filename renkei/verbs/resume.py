@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from protocol.errors import BadSetting
-from renkei.plugins import is_run_folder
+from renkei.run_folder import is_run_folder
 from renkei.verbs import run as run_verb
 
 

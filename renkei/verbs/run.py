@@ -14,8 +14,9 @@ from protocol.duration import duration_s
 from protocol.errors import BadSetting
 from protocol.settings import load
 from renkei import local_pair, prepare
-from renkei.plugins import PLUGINS, is_run_folder
+from renkei.plugins import PLUGINS
 from renkei.progress import Progress
+from renkei.run_folder import is_run_folder
 
 Source = Annotated[Path, typer.Argument(metavar="RUN", help="run folder, or a YAML file")]
 Into = Annotated[Path | None, typer.Option(metavar="DIR", help="run folder for a YAML file (else runs/<its name>)")]

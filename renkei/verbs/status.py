@@ -12,14 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from protocol import names
-from protocol.errors import BadSetting, Exit
+from protocol.errors import Exit
 from protocol.records import PeerState
 from protocol.settings import load
 from protocol.store import Store
 from renkei import run_view
 from renkei.analysis.ledger import decided, in_phase
-from renkei.plugins import is_run_folder
 from renkei.progress import sentence
+from renkei.run_folder import demand, is_submitted, next_start
 from renkei.run_view import DaemonView, RunView
 
 
@@ -31,8 +31,7 @@ def status(
     ] = None,
 ) -> None:
     """What both jobs of a run are doing, where their time goes and what they have done; exit 13 if a job died."""
-    if not is_run_folder(run):
-        raise BadSetting("is no run folder", str(run))
+    demand(run)
     if finished is not None:
         raise typer.Exit(int(_finished(run, finished)))
     view = run_view.read(run)
@@ -70,7 +69,7 @@ def _finished(run: Path, name: str) -> Exit:
 
 def _jobs(run: Path) -> list[str]:
     """A line for each job that was submitted."""
-    if not any((run / names.JOBS).glob("submission-*")):
+    if not is_submitted(run):
         return []
     from renkei import submission  # who never submits needs no templates
 
@@ -134,4 +133,4 @@ def _show(view: RunView, found: Mapping[str, Any]) -> None:
     if view.control:
         console.print(f"asked for: {', '.join(sorted(view.control))}", highlight=False)
     for finding in found["findings"]:
-        console.print(f"{finding}; `renkei run {view.root}` goes on from its last step", highlight=False)
+        console.print(f"{finding}; `{next_start(view.root)}` goes on from its last step", highlight=False)

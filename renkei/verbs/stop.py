@@ -10,7 +10,7 @@ import typer
 from protocol import names
 from protocol.errors import BadSetting, EnvironmentFailed, Torn
 from renkei import prepare
-from renkei.plugins import is_run_folder
+from renkei.run_folder import demand, is_submitted, next_start
 
 
 def stop(
@@ -18,13 +18,12 @@ def stop(
     name: Annotated[str, typer.Option(metavar="NAME", help="this simulator alone, or `train`")] = "",
 ) -> None:
     """Ask all jobs of a run to finish their step, save and end; works from any machine that sees the folder."""
-    if not is_run_folder(run):
-        raise BadSetting("is no run folder", str(run))
+    demand(run)
     if name:
         print(_stop_one(run, name))
         return
     prepare.put_control(run, names.STOP)
-    print(f"asked all jobs of {run} to stop; `renkei run {run}` goes on from there")
+    print(f"asked all jobs of {run} to stop; `{next_start(run)}` goes on from there")
 
 
 def _stop_one(run: Path, name: str) -> str:
@@ -34,7 +33,7 @@ def _stop_one(run: Path, name: str) -> str:
         raise BadSetting(f"{name} works in a folder of its own, this is its copy", str(run), "stop it there")
     asked, started = f"asked {name} of {run} to stop", (run / role).is_dir()
     run_again = f"`renkei run {run} --name {name}` goes on from there"
-    if not any((run / names.JOBS).glob("submission-*")):
+    if not is_submitted(run):
         if name != names.TRAIN and not started:
             raise BadSetting(f"there is no simulator {name!r}", str(run), "`renkei status` names those that have started")
         prepare.put_control(run, names.control(names.STOP, name))

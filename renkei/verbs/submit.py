@@ -9,10 +9,10 @@ import typer
 
 from protocol import atomic, names
 from protocol.channels import base as channels
-from protocol.errors import BadSetting
 from protocol.settings import Config, load
 from renkei import prepare, submission
-from renkei.plugins import PLUGINS, is_run_folder
+from renkei.plugins import PLUGINS
+from renkei.run_folder import demand
 from renkei.schedulers import base as schedulers
 
 NOTHING_LEFT = "nothing is submitted: production is complete"
@@ -28,8 +28,7 @@ def submit(
     changes: Set = None,
 ) -> None:
     """Submit the simulators and the trainer to the scheduler of machine.yaml, each job once; exit 0 if they are there already."""
-    if not is_run_folder(run):
-        raise BadSetting("is no run folder", str(run), "`renkei init` makes one")
+    demand(run)
     if dry_run or write:
         _by_hand(run, write, changes or [], only)
         return

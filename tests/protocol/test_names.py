@@ -30,13 +30,13 @@ def test_not_a_trigger(name):
 
 
 def test_roles():
-    assert names.simulator_role("hot.2") == "sim/hot.2"
-    assert names.sender("sim/hot.2") == "hot.2"
+    assert names.simulator_role("hot-2") == "sim/hot-2"
+    assert names.sender("sim/hot-2") == "hot-2"
     assert names.sender("train") == "train"
     assert (names.kind("train"), names.kind("sim/a")) == ("weights", "batch")
 
 
-@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "train", "x" * 70, "a b"])
+@pytest.mark.parametrize("name", ["", "../x", "a/b", "a.b", ".hidden", "train", "x" * 70, "a b"])
 def test_bad_simulator_names(name):
     with pytest.raises(BadSetting):
         names.simulator_role(name)

@@ -6,7 +6,6 @@ test_simulator_crash.py does the same to `sim_daemon`; here `train_daemon` write
 import logging
 import random
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,7 +48,9 @@ def batch_of(number, phase=Phase.ADAPT):
     for ring in range(RINGS):
         for bead in range(2):
             length = 3.1 + 0.2 * rng.standard_normal()
-            structure = Structure(np.array([[0.0, 0, 0], [0, 0, length]]), np.array([10, 10]), np.zeros((3, 3)), np.zeros(3, bool))
+            structure = Structure(
+                np.array([[0.0, 0, 0], [0, 0, length]]), np.array([10, 10]), np.zeros((3, 3)), np.zeros(3, bool)
+            )
             pull = np.array([[0, 0, length - 3.1], [0, 0, 3.1 - length]])
             labels.append(Label(structure, -10.0 + 0.5 * (length - 3.1) ** 2, pull, None, 0, 1, "toy"))
             origins.append(Origin("sim0", 0, number * RINGS + ring, 0, bead, -1, True, phase, ring))
@@ -145,13 +146,16 @@ def recovered(run, stood):
     rows = [row for row in store.ledger(TRAIN) if row["event"] == "batch"]
     assert sorted(f"{row['sender']}/{row['epoch']}/{row['number']}" for row in rows) == sent, "the training set"
     assert all(row["labels"] == 2 * RINGS for row in rows)
+    numbers = [entry.number for entry in store.entries(TRAIN)]
+    assert len(set(numbers)) == len(numbers), "a generation's number twice"
     models, before = store.packets(TRAIN), ()
     assert [packet.digest for packet in models][: len(stood)] == stood, "a model that counted is gone"
     assert models, "no model"
     for packet in models:
         card = store.read_card(packet)
         assert card.parents == before, "a gap in the chain of models"
-        assert len(set(card.batches)) == len(card.batches) and set(card.batches) <= set(sent)
+        assert len(set(card.batches)) == len(card.batches)
+        assert set(card.batches) <= set(sent)
         bird, potential = card.canary, load(card.format, packet.path, card.generation)
         np.testing.assert_allclose(
             potential.evaluate(bird.positions, bird.numbers, bird.cell, bird.pbc).energy, bird.energy, rtol=0, atol=1e-9

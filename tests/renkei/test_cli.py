@@ -41,7 +41,10 @@ def test_a_misspelt_verb_or_option_is_a_usage_error(renkei):
 
 def test_an_error_for_people_is_one_sentence_with_its_exit_code(renkei, monkeypatch, tmp_path):
     code, _, err = renkei("status", tmp_path / "nowhere")
-    assert (code, err) == (2, f"renkei: {tmp_path / 'nowhere'}: is no run folder\n")
+    assert (code, err) == (
+        2,
+        f"renkei: {tmp_path / 'nowhere'}: is no run folder; name one with a run.yaml, as `renkei init` makes it\n",
+    )
 
     def broken(run: Path) -> None:
         raise EngineFailed("pw.x is not there", "engine", "install it")

@@ -62,6 +62,21 @@ def test_scripts_are_sound_shell_and_say_what_machine_yaml_says(name, make_run, 
         assert "01:30:00" in "".join(line for line in found["train.sh"].splitlines() if line.startswith(DIRECTIVE[name]))
 
 
+def test_a_trainer_with_several_gpus_is_so_many_processes(make_run):
+    machine = wanted("slurm")
+    machine["scheduler"]["trainer"]["gpus"] = 4
+    assert "exec torchrun --standalone --nproc-per-node 4 -m train_daemon " in texts(make_run(machine))["train.sh"]
+
+
+def test_ranks_on_several_nodes_are_not_forked(make_run):
+    """`select` may say several, whatever `nodes` says."""
+    machine = wanted("pbs")
+    machine["scheduler"]["simulator"] = {"select": "2:mpiprocs=4"}
+    found = texts(make_run(machine))
+    assert "HYDRA_LAUNCHER" not in found["sim0.sh"]
+    assert "export HYDRA_LAUNCHER=fork" in found["train.sh"]
+
+
 @pytest.mark.parametrize("name", PROFILES)
 def test_directives_of_the_shipped_profiles_are_accepted(name, make_run, stub):
     """By the stub's parser of options; Slurm's by sbatch itself in tests/pair."""
@@ -220,6 +235,8 @@ def test_a_missing_command_and_a_silent_one_give_one_sentence():
         ({"chain_jobs": -1}, "scheduler.chain_jobs"),
         ({"quue": "a"}, "scheduler.quue: unknown key; did you mean queue"),
         ({"simulator": {"nodes": 20}}, r"8 rank\(s\) cannot fill 20 nodes"),
+        ({"nodes": 2}, "scheduler.nodes: the trainer's job has one node, not 2; write nodes under scheduler.simulator"),
+        ({"trainer": {"launcher": "srun"}}, "scheduler.trainer.launcher: the trainer needs no launcher; leave it out"),
     ],
 )
 def test_a_bad_key_is_named(change, message, make_run):

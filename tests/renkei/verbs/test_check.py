@@ -61,7 +61,7 @@ def test_an_engine_without_an_answer_exits_3(renkei, yaml_file):
     yaml_file.write_text(yaml_file.read_text().replace("GFN2-xTB}", "GFN2-xTB, max_iterations: 1}"))
     code, _, err = renkei("check", yaml_file)
     assert code == 3
-    assert "the engine has no label for the start structure" in err
+    assert "the engine cannot label the start structure" in err
     assert err.count("\n") == 1
 
 

@@ -22,7 +22,7 @@ def test_the_machine_of_the_tests_with_the_loops_in_numba(renkei, monkeypatch, t
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["machine.yaml", "neon-tetramer.xyz", "run.yaml"]
 
 
-@pytest.mark.parametrize(("broken", "code"), [(True, 1), (False, 0)])
+@pytest.mark.parametrize(("broken", "code"), [(True, 13), (False, 0)])
 def test_what_is_broken_has_its_exit_code_and_the_rest_is_said_too(renkei, monkeypatch, broken, code):
     checks = (lambda: Finding("MPI", "nothing joins", "use another", broken), lambda: Finding("cores", "two"))
     monkeypatch.setattr(doctor, "MACHINE", checks)
@@ -35,4 +35,8 @@ def test_what_is_broken_has_its_exit_code_and_the_rest_is_said_too(renkei, monke
 
 
 def test_a_folder_that_is_no_run_is_a_usage_error(renkei, tmp_path):
-    assert renkei("doctor", tmp_path) == (2, "", f"renkei: {tmp_path}: is no run folder\n")
+    assert renkei("doctor", tmp_path) == (
+        2,
+        "",
+        f"renkei: {tmp_path}: is no run folder; name one with a run.yaml, as `renkei init` makes it\n",
+    )
