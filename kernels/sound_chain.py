@@ -24,11 +24,11 @@ ROUNDING = 1e-6  # of the mean of exp(-beta dH) of an exact integrator
 
 
 def untested(log_ratios: Array, accepted: Array) -> bool:
-    """Whether a chain moves without a Metropolis test, as dynamics does: something was accepted without a finite ratio.
+    """Whether a chain moves without a Metropolis test, as dynamics does: something was accepted without a ratio (NaN).
 
     log_ratios, accepted: same shape.
     """
-    return bool(np.any(np.asarray(accepted, bool) & ~np.isfinite(log_ratios)))
+    return bool(np.any(np.asarray(accepted, bool) & np.isnan(log_ratios)))
 
 
 def longest_run(flags: Array) -> int:

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from kernels.arrays import Array
+from kernels.reweighting import reweighted
 from kernels.sound_chain import creutz_holds, longest_run, rejections, untested
-from kernels.statistics import ALARM, estimate, mean_exponential, shared_alarm
+from kernels.statistics import ALARM, Estimate, estimate, mean_exponential, shared_alarm
 from protocol.errors import BadSetting
 from protocol.sections import Goal, TwoLevel
 from sim_daemon.samplers.base import WALKS, Info, Move, Plan
-from sim_daemon.two_level import Walk, restore_walk
+from sim_daemon.two_level import LOG_WEIGHT, Walk, restore_walk
 
 
 @dataclass
@@ -70,12 +71,17 @@ class Block:
         """What the block lacks of a goal: observable -> what it has and should have; {} when the goal is met."""
         lacking = {}
         for name in goal.watched:
-            found = estimate(np.array(self.watched[name]))
+            found = self._estimate(name)
             if not min(found.ess, found.samples) >= goal.least_samples(name):
                 lacking[name] = f"{found.ess:.0f} of {goal.least_samples(name):.0f} effective samples"
             elif not found.stderr <= goal.error.get(name, np.inf):
                 lacking[name] = f"an error of {found.stderr:.3g}, {goal.error[name]:g} wanted"
         return lacking
+
+    def _estimate(self, name: str) -> Estimate:
+        """The mean of an observable, reweighted where the samples have weights."""
+        series = np.array(self.watched[name])
+        return reweighted(series, np.array(self.watched[LOG_WEIGHT])) if LOG_WEIGHT in self.watched else estimate(series)
 
     def dump(self) -> dict[str, Any]:
         """Plain data for the checkpoint."""
@@ -138,4 +144,4 @@ def watched(goal: Goal | None, plan: Plan, infos: Sequence[Info]) -> tuple[str, 
         if name not in has:
             what = f"phases.production.until: the ledger has no number {name!r}"
             raise BadSetting(what, next=f"it has {', '.join(sorted(has))}")
-    return goal.watched
+    return (*goal.watched, *([LOG_WEIGHT] if LOG_WEIGHT in has else []))

@@ -23,6 +23,7 @@ from sim_daemon.chain import Chain
 from sim_daemon.ledger_row import ledger_row, progress
 from sim_daemon.models import Models
 from sim_daemon.phases import Decision, Phases
+from sim_daemon.refusals import Refusals
 from sim_daemon.samplers.base import Info, Move, Plan, Sampler
 from sim_daemon.system import System
 from sim_daemon.trainer_job import TrainerJob
@@ -60,6 +61,7 @@ class Daemon:
         self.step_limit: int | None = None
         self.guard_energy_eV = 0.0
         self.batch_facts: dict[str, Any] = {}  # what the triggers of all batches say beside phase and generation
+        self._refusals = Refusals()
         self.costs = {"engine_calls": 0, "engine_failures": 0, "labels": 0}
         self._batches = epoch.adopted.batch
         self._segments = 0
@@ -149,6 +151,7 @@ class Daemon:
         self._step_s = [*self._step_s[-8:], time.monotonic() - began]
         seconds = self._record(number, plan, infos)
         self._tell(self.phases.observe(chain, plan, infos, seconds))
+        self._refusals.observe(plan, infos)
 
     # --- what is written ------------------------------------------------------------------------
 

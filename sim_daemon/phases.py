@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from protocol import names
 from protocol.records import Phase
 from protocol.settings import Science
 from sim_daemon import schedule
@@ -19,6 +20,8 @@ from sim_daemon.chain import Chain
 from sim_daemon.models import Models
 from sim_daemon.samplers.base import Info, Move, Plan
 from sim_daemon.two_level import begin_walk
+
+ASKED = "FREEZE was asked for"
 
 
 class Decision(NamedTuple):
@@ -37,6 +40,7 @@ class Phases:
         self._science, self._production = science, science.phases.production
         self._adapter, self._models, self._controls = adapter, models, controls
         self.recorded: list[schedule.Recorded] = []  # imposed; the first that covers a step is followed
+        self._heeded = False  # FREEZE, as long as it lies there
 
     def plan(self, chain: Chain) -> tuple[Plan, list[Decision]]:
         """The next step's plan: recorded where a record covers the step, frozen in production, the adapter's otherwise.
@@ -45,8 +49,7 @@ class Phases:
         """
         imposed = schedule.imposed(self.recorded, chain.step + 1)
         if imposed:
-            self._follow(chain, imposed)
-            return imposed, []
+            return imposed, self._follow(chain, imposed)
         reason = self._freeze_reason() if chain.phase is Phase.ADAPT else ""
         decisions = [self._freeze(chain, reason)] if reason else []
         if chain.phase is Phase.ADAPT:
@@ -116,16 +119,21 @@ class Phases:
 
     # --- between the phases ---------------------------------------------------------------------
 
-    def _follow(self, chain: Chain, plan: Plan) -> None:
-        """Keep the phase in step with an imposed schedule."""
+    def _follow(self, chain: Chain, plan: Plan) -> list[Decision]:
+        """Keep the phase in step with an imposed schedule; the recorded freeze that opens a block is said again."""
         if plan.phase is Phase.PRODUCTION and chain.block is None:
             self._open_block(chain, plan)
-        elif plan.phase is Phase.ADAPT:
+            told = (record.freezes.get(chain.step + 1) for record in self.recorded)
+            return [Decision(row) for row in told if row is not None][:1]
+        if plan.phase is Phase.ADAPT:
             chain.phase, chain.frozen = Phase.ADAPT, None
+        return []
 
     def _freeze_reason(self) -> str:
-        if "FREEZE" in self._controls():
-            return "FREEZE was asked for"
+        asked = names.FREEZE in self._controls()
+        self._heeded &= asked  # the same file is heeded once: a block that was refused goes back to adapt
+        if asked and not self._heeded:
+            return ASKED
         if self._adapter.converged():
             return "converged"
         if self._adapter.steps >= self._science.phases.adapt.max_steps:
@@ -133,6 +141,7 @@ class Phases:
         return ""
 
     def _freeze(self, chain: Chain, reason: str) -> Decision:
+        self._heeded |= reason == ASKED
         adapter, trials = self._adapter, self._adapter.trials
         generation, digest = self._newest()
         step_fs, length_fs = adapter.timestep_fs(), adapter.trajectory_fs(generation)

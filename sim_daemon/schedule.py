@@ -24,6 +24,7 @@ class Recorded:
         entries = [*([] if before is None else [before]), *(r for r in rows if r["event"] == "segment")]
         self._entries = sorted(entries, key=lambda r: r["first_step"])
         self.last_step: int = max((r["step"] for r in rows if r["event"] == "step"), default=0)
+        self.freezes = {r["step"]: r for r in rows if r["event"] == "freeze"}  # by the first step of the block
         self.allocations = {r["block"]: r for r in rows if r["event"] == "allocation"}  # of two-level blocks
 
     def plan(self, step: int) -> Plan | None:

@@ -19,6 +19,7 @@ from protocol.records import Phase
 from sim_daemon.moves.accept import accept
 from sim_daemon.moves.flight import evaluate
 from sim_daemon.moves.harvest import Bill, Harvest
+from sim_daemon.moves.known import known
 from sim_daemon.moves.local import LocalMove
 from sim_daemon.moves.local_chain import Place, Values, Wandered, tally, wander
 from sim_daemon.moves.trajectory import draw_steps, sane
@@ -32,18 +33,6 @@ class Scan(NamedTuple):
 
     ring: RingPolymer
     kinds: tuple[LocalMove, ...]
-
-
-def known(state: State, bill: Bill) -> State:
-    """Label the rings that exploration left without the target's values."""
-    unknown = np.flatnonzero(np.isnan(state.energies).any(axis=1))
-    if not len(unknown):
-        return state
-    energies, forces = state.energies.copy(), state.forces.copy()
-    values = bill.label(unknown, state.positions[unknown], state.cells[unknown])
-    energies[unknown] = values.energies.reshape(len(unknown), -1)
-    forces[unknown] = values.forces.reshape(len(unknown), *forces.shape[1:])
-    return replace(state, energies=energies, forces=forces)
 
 
 def surrogate_values(target: Target, state: State, surrogate: Potential) -> Values:
@@ -68,7 +57,7 @@ def composite_step(
     """A chain of surrogate moves of every walker, then one test by first principles; novel structures are labelled in adapt."""
     walkers = np.arange(len(state.positions))
     bill = Bill(target, len(walkers))
-    state = known(state, bill)
+    state = known(state, bill.label)
     values = surrogate_values(target, state, surrogate)
     start = Place(state.positions, *values(walkers, state.positions))
     moves = draw_moves(state, plan, rng)
@@ -100,7 +89,7 @@ def first_principles_step(scan: Scan, target: Target, state: State, plan: Plan, 
     """A short chain of every walker, each of its moves decided by first principles; all proposals are kept as labels."""
     count = len(state.positions)
     bill = Bill(target, count)
-    state = known(state, bill)
+    state = known(state, bill.label)
     beads = tuple(range(scan.ring.beads))
 
     def values(walkers: Array, positions: Array) -> tuple[Array, Array]:

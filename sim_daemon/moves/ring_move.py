@@ -25,6 +25,7 @@ from sim_daemon.moves.accept import accept, second_stage
 from sim_daemon.moves.cell import Barostat
 from sim_daemon.moves.flight import Course, Departure, Flight, Fly, depart, draw_motion, draw_way, go, log_ratios, straight
 from sim_daemon.moves.jump import squared_jump
+from sim_daemon.moves.known import known
 from sim_daemon.moves.palindrome import jumping
 from sim_daemon.moves.thermostat import Refreshment
 from sim_daemon.moves.trajectory import Driven, Trajectory, sane
@@ -119,7 +120,7 @@ def ring_step(
     costs: fresh ones, where something else stands for the target.
     """
     costs = costs or Costs(target, ring.beads, len(state.positions))
-    state = _known(state, costs)
+    state = known(state, costs.label)
     if surrogate is None:
         proposal = _first_principles(ring, state, costs, plan, rng, rules)
     else:
@@ -138,22 +139,6 @@ def ring_step(
     )
     infos = [_decide(ring, target, state, proposal, costs, new, w, plan, rng, rules) for w in range(len(state.positions))]
     return new, tuple(infos)
-
-
-def _known(state: State, costs: Costs) -> State:
-    """Label the rings that exploration left without the target's values."""
-    unknown = np.flatnonzero(np.isnan(state.energies).any(axis=1))
-    if not len(unknown):
-        return state
-    energies, forces = state.energies.copy(), state.forces.copy()
-    values = costs.label(unknown, state.positions[unknown], state.cells[unknown])
-    energies[unknown] = values.energies.reshape(len(unknown), -1)
-    forces[unknown] = values.forces.reshape(len(unknown), *forces.shape[1:])
-    stresses = state.stresses
-    if stresses is not None:
-        stresses = stresses.copy()
-        stresses[unknown] = values.stresses.reshape(len(unknown), -1, 3, 3)
-    return replace(state, energies=energies, forces=forces, stresses=stresses)
 
 
 def arrived(course: Course, state: State, costs: Costs) -> Proposal:
@@ -188,9 +173,10 @@ def _first_principles(ring: RingPolymer, state: State, costs: Costs, plan: Plan,
         shape = positions.shape
         energies, forces = values.energies.reshape(shape[:2]), values.forces.reshape(shape)
         met[walkers] += 1
-        for a in np.flatnonzero(sane(energies, forces)):
+        refused = np.any(energies == np.inf, axis=1)  # the row says so, and the structure goes to quarantine
+        for a in np.flatnonzero(sane(energies, forces) | refused):
             w = int(walkers[a])
-            if met[w] == last[w] or met[w] % PATH_EVERY == 0:
+            if met[w] == last[w] or met[w] % PATH_EVERY == 0 or refused[a]:
                 costs.keep(w, values, int(a), 0 if met[w] == last[w] else int(met[w]), cells[a])
         if latest is None:
             return Driven(energies, forces, None)

@@ -53,6 +53,7 @@ def test_dynamics_is_told_from_a_test_by_what_it_accepts_without_a_ratio():
     assert sound_chain.untested(nothing, taken)
     assert not sound_chain.untested(nothing, ~np.ones((3, 2), bool))  # every proposal trapped
     assert not sound_chain.untested(np.where(taken, -0.1, np.nan), taken)
+    assert not sound_chain.untested(np.where(taken, np.inf, -0.1), taken)  # tested, from a place that has no energy
 
 
 def beyond_own_error(ratios):

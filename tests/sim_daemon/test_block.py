@@ -8,6 +8,7 @@ import pytest
 from protocol.records import Phase
 from protocol.sections import Goal
 from sim_daemon.block import Block
+from sim_daemon.block import watched as chosen
 from sim_daemon.samplers.base import Info, Plan
 
 PLAN = Plan(Phase.PRODUCTION, 1, 0, "", 0.5, 80.0)
@@ -83,6 +84,18 @@ def test_a_constant_is_enough_and_an_unfinished_series_is_not():
     goal = Goal(error={"volume_A3": 0.05})
     assert watched(np.full((300, 1), 2.0)).shortfall(goal) == {}
     assert watched(np.full((1, 1), 2.0)).shortfall(goal) != {}
+
+
+def test_a_goal_of_a_mixture_counts_its_weights():
+    """Weights of spread 1 that go with the observable leave 1000 samples far fewer, and another mean."""
+    rng, made = np.random.default_rng(3), Block(1, 1000)
+    for log_weight in rng.normal(size=1000):
+        numbers = {"V": log_weight + rng.normal(), "log_weight": log_weight}
+        mixed = info(True, 0.0, **numbers)
+        made.observe(PLAN, [mixed], {}, chosen(Goal(effective_samples=500, of=("V",)), PLAN, [mixed]))
+    assert "of 500 effective samples" in made.shortfall(Goal(effective_samples=500, of=("V",)))["V"]
+    restored = Block.restore(made.dump(), None)
+    assert restored.shortfall(Goal(effective_samples=500, of=("V",))) != {}
 
 
 def on_rungs(rungs):

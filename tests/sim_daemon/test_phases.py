@@ -9,7 +9,7 @@ from protocol.records import Phase
 from protocol.sections import Coupling, TwoLevel
 from sim_daemon.block import Block
 from sim_daemon.chain import Chain
-from sim_daemon.phases import Phases
+from sim_daemon.phases import Decision, Phases
 from sim_daemon.samplers.base import Info, Move, Plan
 from sim_daemon.schedule import Recorded, entry
 from sim_daemon.two_level import EQUILIBRATION, Walk
@@ -53,7 +53,7 @@ def chain(step=10):
 
 def walk(phases, at, accepted, **observables):
     """Steps with these outcomes; returns what was decided, by event."""
-    found = []
+    found: list[Decision] = []
     for taken in accepted:
         plan, decisions = phases.plan(at)
         at.step += 1
@@ -120,6 +120,20 @@ def test_a_block_that_sticks_goes_back_to_adapt_until_there_were_enough_of_them(
     assert (at.finished, at.blocks_done) == (True, 2)
 
 
+def test_a_freeze_that_was_asked_for_is_heeded_once():
+    """A block that is refused goes back to adapt, though the file still lies there; one made anew counts again."""
+    asked = {"FREEZE"}
+    phases, at = make(controls=asked, production={"steps": 60, "max_blocks": 3}), chain()
+    stuck = [True, True, *[False] * 58]
+    assert events(walk(phases, at, stuck)) == ["freeze", "block_end", "thaw"]
+    assert events(walk(phases, at, [True, True])) == []
+    assert at.phase is Phase.ADAPT
+    asked.clear()
+    walk(phases, at, [True])
+    asked.add("FREEZE")
+    assert events(walk(phases, at, [True])) == ["freeze"]
+
+
 def test_a_goal_doubles_the_block_to_its_bound():
     goal = {"steps": 4, "until": {"effective_samples": 50, "of": ["V"]}, "max_steps": 8}
     phases, at = make(converged=True, production=goal), chain()
@@ -155,16 +169,20 @@ def test_a_recorded_schedule_is_followed_into_production_and_back():
         Plan(Phase.PRODUCTION, 1, 2, "d2", 0.4, 8.0),
         Plan(Phase.ADAPT, 1, 2, "d2", 0.5, 9.0),
     ]
-    rows = [entry(11, plans[0]), entry(12, plans[1]), entry(16, plans[2])]
+    freeze = {"event": "freeze", "step": 12, "reason": "adapt reached max_steps without convergence"}
+    rows = [entry(11, plans[0]), freeze, entry(12, plans[1]), entry(16, plans[2])]
     phases, at = make(converged=True), chain()
     phases.recorded = [Recorded([]), Recorded([*rows, *({"event": "step", "step": step} for step in range(11, 17))])]
-    taken = []
+    taken, told = [], []
     while at.step < 16:
-        taken.append(phases.plan(at)[0])
+        plan, decisions = phases.plan(at)
+        taken.append(plan)
+        told += decisions
         if at.step == 12:
             assert (at.phase, at.frozen, at.block.number) == (Phase.PRODUCTION, plans[1], 1)
         walk(phases, at, [True])
     assert taken == [plans[0], *[plans[1]] * 4, plans[2]]
+    assert [decision.row for decision in told] == [freeze]  # the audit wants it, as in the chain that is repeated
     assert (at.phase, at.blocks_done) == (Phase.ADAPT, 1)
 
 
