@@ -2,7 +2,7 @@
 
 For each system and seed, from the same start: thermostatted dynamics (`pimd`) and hybrid Monte Carlo (`pihmc`) with first
 principles alone, the controls, and the self-learning methods, the chain (`sl_pihmc`) and two levels (`two_level`). With a
-network that is poor on purpose (`poor-network`), and one too poor for a crystal of 108 atoms (`argon`): the chain that first
+network that is poor on purpose (`poor-network`), and one too poor for a crystal of 256 atoms (`argon`): the chain that first
 principles alone decide, and a reweighted mixture.
 Runs are ordinary run folders under --into; the same command goes on where it was stopped, and --no-run only reads what is
 there. What a finished run has told is kept in one small file under --kept, which serves when the run itself is gone; delete
@@ -75,7 +75,7 @@ METHODS = {
     ),
 }
 MIXTURES = {"alpha_1": Method(("sampler.alpha=1",), 1500, 60), "alpha_auto": Method((), 1500, 60)}
-CRYSTAL = {name: Method((f"sampler.alpha={alpha}",), 15000, 60) for name, alpha in (("alpha_1", 1), ("alpha_0.7", 0.7))}
+CRYSTAL = {name: Method((f"sampler.alpha={alpha}",), 10000, 60) for name, alpha in (("alpha_1", 1), ("alpha_0.7", 0.7))}
 
 
 @dataclass(frozen=True)
@@ -102,10 +102,10 @@ ZUNDEL = {
 }
 TETRAMER = {**ENERGIES, "O-O": "distance_O-O_A", "O-H": "bond_length_O-H_A"}
 ARGON = (  # 600 fs forget a crystal's state; a network that sees the nearest neighbours alone, and hardly those
-    f"system.structure={Path(__file__).parent}/structures/argon-108.xyz",
+    f"system.structure={Path(__file__).parent}/structures/argon-256.xyz",
     "sampler.ensemble={name: nvt, temperature_K: 60}",
     *("sampler.name=sl_pihmc_mix", "sampler.trajectory_fs=600", "phases.adapt.max_steps=1000"),
-    *("learner.radial={order: 2, cutoff_A: 4.3}", "learner.angular={order: 1, cutoff_A: 3.0}"),
+    *("learner.radial={order: 3, cutoff_A: 4.3}", "learner.angular={order: 1, cutoff_A: 3.0}"),
     *("learner.hidden=[1]", "learner.baseline=none"),
 )
 CASES = {
