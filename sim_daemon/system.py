@@ -209,18 +209,31 @@ def _check_restraint(atoms: Any, restraint: Restraint | None, molecules: int, pa
 
 def masses_of(numbers: Array, isotopes: Mapping[int | str, str | float]) -> Array:
     """(N,) amu: natural masses, then the isotopes, by element (symbol or atomic number); BadSetting for one that is none."""
-    from ase.data import atomic_masses, atomic_numbers
+    from ase.data import atomic_masses
 
     masses = np.array(atomic_masses[numbers], dtype=np.float64)
     for key, wanted in isotopes.items():
-        text = str(key)
-        element = int(text) if text.isdigit() else atomic_numbers.get(text, 0)
-        if element not in numbers:
-            raise BadSetting(f"system.isotopes: there is no element {key} in the structure")
-        mass = NAMED_ISOTOPES.get(wanted, 0.0) if isinstance(wanted, str) else float(wanted)
-        if isinstance(wanted, str) and (not mass or element != 1):
-            raise BadSetting(f"system.isotopes.{key}: must be a mass in amu, or D or T for hydrogen, got {wanted!r}")
-        if not 0.05 <= mass <= 400:
-            raise BadSetting(f"system.isotopes.{key}: must be a mass between 0.05 and 400 amu, got {mass:g}")
+        element, mass = isotope_of(key, wanted, numbers)
         masses[numbers == element] = mass
     return masses
+
+
+def isotope_of(key: int | str, wanted: str | float, numbers: Array, said: str = "") -> tuple[int, float]:
+    """Atomic number and mass (amu) of one isotope; BadSetting for one that is none.
+
+    key: symbol or atomic number.  wanted: amu, or D or T of hydrogen.  numbers: (N,) atomic numbers of the structure.
+    said: what an error begins with; else the setting.
+    """
+    from ase.data import atomic_numbers
+
+    text, setting = str(key), "system.isotopes"
+    element = int(text) if text.isdigit() else atomic_numbers.get(text, 0)
+    if element not in numbers:
+        raise BadSetting(f"{said or setting}: there is no element {key} in the structure")
+    named = said or f"{setting}.{key}"
+    mass = NAMED_ISOTOPES.get(wanted, 0.0) if isinstance(wanted, str) else float(wanted)
+    if isinstance(wanted, str) and (not mass or element != 1):
+        raise BadSetting(f"{named}: must be a mass in amu, or D or T for hydrogen, got {wanted!r}")
+    if not 0.05 <= mass <= 400:
+        raise BadSetting(f"{named}: must be a mass between 0.05 and 400 amu, got {mass:g}")
+    return element, mass

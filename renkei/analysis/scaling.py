@@ -1,22 +1,50 @@
-"""Other masses and other temperatures from the same states: rings scaled about their centroids, then reweighted.
-
-Both need the potential at the scaled rings: P new evaluations a state.
-"""
+"""Other masses from the same states: rings scaled about their centroids, then reweighted (docs/methods.md)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from kernels import statistics
 from kernels.arrays import Array
+from kernels.reweighting import WeightHealth, weight_health
 from kernels.statistics import Estimate
 from kernels.units import KB_EV_PER_K
-from renkei.analysis.path_integral import centroids, kinetic_virial
+from renkei.analysis.path_integral import centroids
 
-Energies = Callable[[Array], Array]  # (B, N, 3) A -> (B,) eV
-EnergiesAndForces = Callable[[Array], tuple[Array, Array]]  # (B, N, 3) A -> (B,) eV, (B, N, 3) eV/A
+FORBIDDEN = -700.0  # ln of the weight, next to the least one, that stands for none where health is judged
+
+
+@dataclass(frozen=True)
+class MassChange:
+    """What other masses do to the free energy of P beads."""
+
+    excess: Estimate  # eV; of F(m') - F(m), what is beyond classical nuclei
+    classical_eV: float  # of classical nuclei: -3/2 kT sum ln(m'/m)
+    temperature_K: float
+    health: WeightHealth  # of the states in the ensemble of the other masses
+
+    @property
+    def total(self) -> Estimate:
+        """F(m') - F(m), eV."""
+        return self.excess._replace(mean=self.classical_eV + self.excess.mean)
+
+    @property
+    def log_ratio(self) -> Estimate:
+        """ln of the reduced partition function ratio of all changed atoms, no unit: -excess / kT."""
+        thermal = KB_EV_PER_K * self.temperature_K
+        return self.excess._replace(mean=-self.excess.mean / thermal, stderr=self.excess.stderr / thermal)
+
+    @property
+    def refusal(self) -> str:
+        """Why it is not to be quoted; "" where it may be."""
+        if self.health.refusal:
+            return self.health.refusal
+        effective = min(self.excess.ess, self.excess.samples)  # a short antithetic series claims more than it has
+        few = f"{effective:.0f} effective samples, at least {statistics.FEWEST_SAMPLES} wanted"
+        return "" if effective >= statistics.FEWEST_SAMPLES else few
 
 
 def scaled_rings(positions: Array, factor: Array | float) -> Array:
@@ -28,53 +56,42 @@ def scaled_rings(positions: Array, factor: Array | float) -> Array:
     return np.asarray(centre + np.broadcast_to(factor, positions.shape[-2:-1])[:, None] * (positions - centre))
 
 
-def isotope_free_energy(
-    positions: Array, masses_amu: Array, other_masses_amu: Array, temperature_K: float, energies: Energies
-) -> Estimate:
-    """Free energy F(m') - F(m), eV, from states sampled with the masses m.
+def rings_of_masses(positions: Array, masses_amu: Array, other_masses_amu: Array) -> Array:
+    """r_c + sqrt(m/m') (r - r_c): the springs of the other masses are then what those of the first ones were.
 
-    With r' = r_c + sqrt(m/m') (r - r_c) the springs stay as they are, and
-    Z(m')/Z(m) = prod (m'/m)^{3/2} <exp(-beta [V(r') - V(r)])>, V the bead average.
-    positions: (T, W, P, N, 3) A.  masses_amu, other_masses_amu: (N,).  energies: of the target.
+    positions: (..., P, N, 3) A.  masses_amu, other_masses_amu: (N,).  Returns (..., P, N, 3) A.
+    """
+    return scaled_rings(positions, np.sqrt(np.asarray(masses_amu, dtype=float) / np.asarray(other_masses_amu, dtype=float)))
+
+
+def isotope_free_energy(
+    before: Array,
+    after: Array,
+    masses_amu: Array,
+    other_masses_amu: Array,
+    temperature_K: float,
+    log_weights: Array | None = None,
+) -> MassChange:
+    """Free energy F(m') - F(m) from states sampled with the masses m, and its part beyond classical nuclei.
+
+    Z(m')/Z(m) = prod (m'/m)^{3/2} <exp(-beta [V(r') - V(r)])>, V the mean over beads, r' = `rings_of_masses`.
+    before, after: (T, W) eV, V(r), finite, and V(r'), finite or +infinity, somewhere finite.  masses_amu, other_masses_amu: (N,).
+    log_weights: (T, W) of the states in the ensemble of the masses m, no unit, None where they weigh the same.
     """
     thermal = KB_EV_PER_K * temperature_K
     ratio = np.asarray(other_masses_amu, dtype=float) / np.asarray(masses_amu, dtype=float)
-    change = _bead_average(scaled_rings(positions, np.sqrt(1 / ratio)), energies) - _bead_average(positions, energies)
-    least = float(change.min())  # out of the exponential
     classical = -1.5 * thermal * float(np.log(ratio).sum())
-    weights = np.exp(-(change - least) / thermal)
-    return statistics.estimate_function(weights[..., None], lambda m: classical + least - thermal * float(np.log(m[0])))
+    here = np.zeros(before.shape) if log_weights is None else log_weights - log_weights.max()
+    there = here - (after - before) / thermal
+    sound = np.isfinite(there)
+    most = float(there[sound].max())  # out of the exponential
+    there = np.where(sound, there - most, -np.inf)
+    tiny = np.finfo(float).tiny  # under a weight that is all, blocks without it leave nothing
 
+    def of_means(m: Array) -> float:
+        return -thermal * (most + math.log(max(m[1], tiny)) - math.log(max(m[0], tiny)))
 
-def heat_capacity_by_scaling(
-    positions: Array, temperature_K: float, difference_K: float, potential: EnergiesAndForces
-) -> Estimate:
-    """[E_P(T + d) - E_P(T - d)] / 2d, eV/K, both energies from the states of T: rings scaled by sqrt(T/T'), reweighted.
-
-    The scaled rings have beta' springs' = beta springs, so the weights are exp(-beta' V(r') + beta V(r)), V the bead average;
-    E_P is the mean of the centroid-virial estimator.  positions: (T, W, P, N, 3) A.
-    """
-    energies, _ = _evaluate(positions, potential)
-    columns = []
-    for other_K in (temperature_K + difference_K, temperature_K - difference_K):
-        rings = scaled_rings(positions, np.sqrt(temperature_K / other_K))
-        there, forces = _evaluate(rings, potential)
-        log_weights = (energies / temperature_K - there / other_K) / KB_EV_PER_K
-        weights = np.exp(log_weights - log_weights.max())
-        total = kinetic_virial(rings, forces, other_K).sum(axis=-1) + there - energies.mean()
-        columns += [weights, weights * total]
-    return statistics.estimate_function(
-        np.stack(columns, axis=-1), lambda m: float(m[1] / m[0] - m[3] / m[2]) / (2 * difference_K)
-    )
-
-
-def _bead_average(positions: Array, energies: Energies) -> Array:
-    shape = positions.shape
-    return np.asarray(energies(positions.reshape(-1, *shape[-2:])).reshape(shape[:-2]).mean(axis=-1))
-
-
-def _evaluate(positions: Array, potential: EnergiesAndForces) -> tuple[Array, Array]:
-    """Bead averages of the energy (T, W) eV, and forces (T, W, P, N, 3) eV/A."""
-    shape = positions.shape
-    energies, forces = potential(positions.reshape(-1, *shape[-2:]))
-    return energies.reshape(shape[:-2]).mean(axis=-1), forces.reshape(shape)
+    found = statistics.estimate_function(np.stack([np.exp(here), np.exp(there)], axis=-1), of_means)
+    judged = weight_health(np.where(sound, there, there[sound].min() + FORBIDDEN))
+    own = weight_health(here)
+    return MassChange(found, classical, temperature_K, own if own.refusal and not judged.refusal else judged)

@@ -111,7 +111,12 @@ def state_weights(ledger: Ledger, step: Array) -> Array | None:
     logs = log_weights(ledger)
     if logs is None or not np.isfinite(logs).all():
         return None
-    return np.asarray(logs[np.searchsorted(by_walker(ledger, ledger.step)[:, 0], step)])
+    return of_states(ledger, ledger.observables[LOG_WEIGHT], step)
+
+
+def of_states(ledger: Ledger, values: Array, step: Array) -> Array:
+    """Values of the rows, (n,), as those (S, W) of the states after the steps (S,), which the rows hold; any unit."""
+    return np.asarray(by_walker(ledger, values)[np.searchsorted(by_walker(ledger, ledger.step)[:, 0], step)])
 
 
 def weight_health(ledger: Ledger) -> WeightHealth | None:

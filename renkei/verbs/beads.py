@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from protocol.errors import BadSetting, Exit
+from protocol.errors import Exit
 
 if TYPE_CHECKING:
     from renkei.analysis.beads import Doubling
@@ -23,15 +23,15 @@ def beads(
 ) -> None:
     """Compare P beads with 2P on stored states; exit 0 where P suffices, 13 where it does not or nothing can be said."""
     from protocol.store import Store
-    from renkei.beads_check import beads_of, double
+    from renkei.beads_check import double
     from renkei.run_data import RunData
+    from renkei.stored_states import beads_of
 
     chosen = RunData(run).simulator(simulator)
-    if chosen.setting("sampler.beads") is None:
-        raise BadSetting("the run's sampler has no beads", str(run))
+    count = beads_of(chosen)
     found, said = double(Store(run), chosen, rings, engine)
-    _show(found, beads_of(chosen), said)
-    enough, told = verdict(found, beads_of(chosen), tolerance)
+    _show(found, count, said)
+    enough, told = verdict(found, count, tolerance)
     print(told)
     if not enough:
         raise typer.Exit(int(Exit.FINDINGS))

@@ -16,6 +16,9 @@ from ase.io import write
 from protocol.records import Batch, Canary, Card, Label, Origin, Phase, Structure
 from protocol.store import Store
 from renkei.cli import main
+from renkei.prepare import run_folder
+from sim_daemon.lead import Orders, lead
+from sim_daemon.world import World
 
 ENERGY_eV, SPREAD_eV = -100.0, 0.05
 WATER = np.array([[0.0, 0.0, 0.0], [0.757, 0.586, 0.0], [-0.757, 0.586, 0.0]])
@@ -27,6 +30,19 @@ science:
   sampler: {name: sl_pihmc, beads: 4, walkers: 2, ensemble: {name: nvt, temperature_K: 300.0}}
   seed: 7
 machine: {}
+"""
+
+
+PROTON = """\
+science:
+  system: {structure: proton.xyz, multiplicity: 2}
+  engine: {name: harmonic, k_eV_per_A2: 33.3693}
+  sampler:
+    {name: pihmc, ensemble: {temperature_K: 300}, beads: BEADS, walkers: 4, timestep_fs: 1.0, trajectory_fs: 8,
+     startup: trajectories}
+  phases: {adapt: {max_steps: 10}, production: {steps: STEPS, max_blocks: 1}}
+  seed: 2
+machine: {simulator: {ranks: 1}}
 """
 
 
@@ -219,6 +235,26 @@ def make_run(tmp_path_factory):
 def sound_run(make_run):
     """A run that nothing is wrong with; read only."""
     return make_run()
+
+
+def _proton(folder, beads, steps):
+    (folder / "one.yaml").write_text(PROTON.replace("BEADS", str(beads)).replace("STEPS", str(steps)))
+    (folder / "proton.xyz").write_text("1\n\nH 0.01 0 0\n")
+    root = run_folder(folder / "one.yaml", folder / "run", ())
+    assert lead(World(), Orders(root)) == 0
+    return root
+
+
+@pytest.fixture(scope="session")
+def proton_run(tmp_path_factory):
+    """A real run, without a model, of a proton in a well of 33.3693 eV/A^2 (3000 1/cm): 300 K, 8 beads, 150 steps; read only."""
+    return _proton(tmp_path_factory.mktemp("proton"), 8, 150)
+
+
+@pytest.fixture(scope="session")
+def classical_run(tmp_path_factory):
+    """The same with one bead, 20 steps; read only."""
+    return _proton(tmp_path_factory.mktemp("classical"), 1, 20)
 
 
 @pytest.fixture

@@ -6,36 +6,13 @@ import pytest
 from kernels.potentials.harmonic import Harmonic
 from protocol.errors import BadSetting
 from protocol.store import Store
-from renkei import beads_check, run_view
-from renkei.prepare import run_folder
-from sim_daemon.lead import Orders, lead
-from sim_daemon.world import World
+from renkei import beads_check, run_view, stored_states
 
-STIFFNESS, KELVIN = 33.3693, 300.0  # eV/A^2: 3000 1/cm for a proton
-SCIENCE = """
-science:
-  system: {structure: proton.xyz, multiplicity: 2}
-  engine: {name: harmonic, k_eV_per_A2: 33.3693}
-  sampler:
-    {name: pihmc, ensemble: {temperature_K: 300}, beads: 8, walkers: 4, timestep_fs: 1.0, trajectory_fs: 8, startup: trajectories}
-  phases: {adapt: {max_steps: 10}, production: {steps: 150, max_blocks: 1}}
-  seed: 2
-machine: {simulator: {ranks: 1}}
-"""
+STIFFNESS = 33.3693  # eV/A^2, of `proton_run`
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("beads")
-    (folder / "one.yaml").write_text(SCIENCE)
-    (folder / "proton.xyz").write_text("1\n\nH 0.01 0 0\n")
-    root = run_folder(folder / "one.yaml", folder / "run", ())
-    assert lead(World(), Orders(root)) == 0
-    return root
-
-
-def test_the_engine_says_what_eight_beads_lack(run):
-    store, [simulator] = Store(run), run_view.read(run).simulators
+def test_the_engine_says_what_eight_beads_lack(proton_run):
+    store, [simulator] = Store(proton_run), run_view.read(proton_run).simulators
     found, said = beads_check.double(store, simulator, 600, by_engine=True)
     assert said == "the engine, harmonic"
     assert found.health.samples == 600
@@ -47,11 +24,11 @@ def test_the_engine_says_what_eight_beads_lack(run):
     assert fewer.health.samples == 100
 
 
-def test_a_model_is_asked_where_one_drove_the_block(run, monkeypatch):
-    store, [simulator] = Store(run), run_view.read(run).simulators
+def test_a_model_is_asked_where_one_drove_the_block(proton_run, monkeypatch):
+    store, [simulator] = Store(proton_run), run_view.read(proton_run).simulators
     with pytest.raises(BadSetting, match="there is no model to ask"):
         beads_check.double(store, simulator, 100, by_engine=False)
-    monkeypatch.setattr(beads_check.frozen_model, "load", lambda *_: Harmonic(STIFFNESS, np.zeros((1, 3))))
+    monkeypatch.setattr(stored_states.frozen_model, "load", lambda *_: Harmonic(STIFFNESS, np.zeros((1, 3))))
     simulator.ledger.generation[:] = 3
     monkeypatch.setattr(type(simulator), "events", lambda *_: [{"generation": 3, "digest": "d"}])
     found, said = beads_check.double(store, simulator, 600, by_engine=False)
@@ -60,15 +37,15 @@ def test_a_model_is_asked_where_one_drove_the_block(run, monkeypatch):
     assert found.means["energy_virial_eV"].difference.mean == pytest.approx(by_engine.means["energy_virial_eV"].difference.mean)
 
 
-def test_the_command_says_it_in_one_sentence(run, renkei, monkeypatch):
+def test_the_command_says_it_in_one_sentence(proton_run, renkei, monkeypatch):
     monkeypatch.setenv("COLUMNS", "140")
-    code, out, _ = renkei("beads", run, "--engine")
+    code, out, _ = renkei("beads", proton_run, "--engine")
     assert code == 13
     assert "8 beads do not suffice: the kinetic energy of H lacks" in out
     assert "so about 2" in out  # 20 or so
-    code, out, _ = renkei("beads", run, "--engine", "--tolerance", "0.6")
+    code, out, _ = renkei("beads", proton_run, "--engine", "--tolerance", "0.6")
     assert (code, "8 beads suffice" in out) == (0, True)
-    code, _, err = renkei("beads", run)
+    code, _, err = renkei("beads", proton_run)
     assert code == 2
     assert "add --engine" in err
 
