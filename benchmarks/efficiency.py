@@ -104,7 +104,7 @@ TETRAMER = {**ENERGIES, "O-O": "distance_O-O_A", "O-H": "bond_length_O-H_A"}
 ARGON = (  # 600 fs forget a crystal's state; a network that sees the nearest neighbours alone, and hardly those
     f"system.structure={Path(__file__).parent}/structures/argon-256.xyz",
     "sampler.ensemble={name: nvt, temperature_K: 60}",
-    *("sampler.name=sl_pihmc_mix", "sampler.trajectory_fs=600", "phases.adapt.max_steps=1000"),
+    *("sampler.name=sl_pihmc_mix", "sampler.trajectory_fs=600", "phases.adapt.max_steps=3000"),
     *("learner.radial={order: 3, cutoff_A: 4.3}", "learner.angular={order: 1, cutoff_A: 3.0}"),
     *("learner.hidden=[1]", "learner.baseline=none"),
 )

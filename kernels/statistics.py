@@ -65,11 +65,6 @@ def autocorrelation_time(series: Array, window: float = WINDOW) -> float:
     return float(max(running[stop], 1.0 / (2 * len(running))))
 
 
-def effective_samples(series: Array) -> float:
-    """Effective sample size T W / (2 tau) of a series (T,) or (T, W); more than T W for antithetic ones."""
-    return _columns(series).size / (2 * autocorrelation_time(series))
-
-
 def block_means(series: Array, length: int) -> Array:
     """Means of consecutive blocks of `length` steps; a remainder at the start of the series is left out.
 

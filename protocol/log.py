@@ -20,11 +20,11 @@ class _LogFile(logging.FileHandler):
             print(f"cannot write {self.baseFilename}: {sys.exc_info()[1]}", file=sys.stderr)
 
 
-def open_log(path: Path, name: str, verbose: bool = False) -> logging.Logger:
-    """Logger `name` with a line per event to `path` (appended) and to standard output; verbose: debug lines too."""
+def open_log(path: Path, name: str) -> logging.Logger:
+    """Logger `name` with a line per event to `path` (appended) and to standard output."""
     logger = logging.getLogger(name)
     close_log(logger)
-    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
+    logger.setLevel(logging.INFO)
     logger.propagate = False
     layout = logging.Formatter("%(asctime)sZ %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%S")
     layout.converter = time.gmtime

@@ -64,7 +64,7 @@ def lead(world: World, orders: Orders) -> int:
     epoch = store.claim(role, takeover=orders.takeover)
     state, models = "gone", None
     try:
-        log = open_log(epoch.folder / "sim.log", "sim_daemon", verbose=True)
+        log = open_log(epoch.folder / "sim.log", "sim_daemon")
         deadline, source = walltime.deadline_s(orders.limit_s)
         shutdown = Shutdown(deadline, epoch.fresh_controls)
         if deadline is not None:

@@ -5,15 +5,15 @@ from protocol.log import close_log, open_log
 
 
 def test_lines_for_people(tmp_path, capsys):
-    log = open_log(tmp_path / "sim.log", "test.log", verbose=False)
+    log = open_log(tmp_path / "sim.log", "test.log")
     log.info("step %d", 7)
     log.debug("hidden")
     close_log(log)
     line = (tmp_path / "sim.log").read_text()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ INFO    step 7\n", line)
     assert capsys.readouterr().out == line
-    again = open_log(tmp_path / "sim.log", "test.log", verbose=True)
-    again.debug("shown")
+    again = open_log(tmp_path / "sim.log", "test.log")
+    again.info("step 8")
     close_log(again)
     assert (tmp_path / "sim.log").read_text().count("\n") == 2
 
