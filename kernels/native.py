@@ -109,10 +109,19 @@ def fma_peak(single: bool, seconds: float) -> float:
     return float(found.renkei_fma_peak(single, seconds))
 
 
+_threads = 1
+
+
+def use_threads(count: int) -> None:
+    """Threads of one call where OMP_NUM_THREADS does not say."""
+    global _threads
+    _threads = count
+
+
 def threads() -> int:
-    """Threads of one call: OMP_NUM_THREADS, or 1."""
+    """Threads of one call: OMP_NUM_THREADS, or those of `use_threads`, 1 at first."""
     told = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    return int(told) if told.isdecimal() and int(told) > 0 else 1
+    return int(told) if told.isdecimal() and int(told) > 0 else _threads
 
 
 @dataclass

@@ -16,7 +16,7 @@ from protocol.sections import System as SystemSettings
 from protocol.store import Store
 from renkei import trajectory
 from renkei.analysis import thermo
-from renkei.analysis.ledger import WALKS, Ledger, production_blocks, select
+from renkei.analysis.ledger import WALKS, Ledger, lowest_rung, production_blocks, select
 from renkei.analysis.mbar import mixture_log_weights
 from renkei.analysis.verdict import full_blocks
 from renkei.frozen_model import load
@@ -30,15 +30,17 @@ TARGET: Ensemble = (-1, 1.0)
 def combined(store: Store, simulator: SimulatorView) -> tuple[Ledger, tuple[str, ...]]:
     """The rows of all full production blocks, `log_weight` being those of the joint set, and what was put together.
 
+    Of a ladder of temperatures only the lowest rung, whose averages are quoted.
     Every generation that mixed is evaluated at the states of the other blocks. Raises BadSetting where that cannot be.
     """
-    full = full_blocks(production_blocks(simulator.ledger), simulator.rows)
+    blocks = full_blocks(production_blocks(simulator.ledger), simulator.rows)
+    full = {number: lowest_rung(block) for number, block in blocks.items()}
     if not full:
         raise BadSetting(f"{simulator.name} has no full production block", next="look at `renkei status`")
     if any(np.isin(block.move, WALKS).any() for block in full.values()):
         raise BadSetting("two-level blocks cannot be put together, each is an estimate of its own", next="leave --all-blocks out")
     ledger = simulator.ledger
-    rows = select(ledger, (ledger.phase == "production") & np.isin(ledger.block, list(full)))
+    rows = lowest_rung(select(ledger, (ledger.phase == "production") & np.isin(ledger.block, list(full))))
     by_block = {number: _ensemble(block) for number, block in full.items()}
     said = ", ".join(f"{number} ({_name(by_block[number])}, {len(full[number])} states)" for number in sorted(full))
     notes = (f"blocks together: {said}",)

@@ -1,4 +1,8 @@
-"""The flip test: one stored trajectory anew, forwards and, with its momenta turned round, back to where it began."""
+"""The flip test: one stored trajectory anew, forwards and, with its momenta turned round, back to where it began.
+
+What stored states do not tell (the moves within a segment, kicks of first principles, momenta kept from step to step) is not
+repeated: then a piece of the surrogate's trajectory goes there and back from a stored state, with momenta drawn here.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,7 @@ from renkei.run_view import SimulatorView
 from renkei.trajectory import Trajectory
 from sim_daemon.assemble import make_ring
 from sim_daemon.moves.flight import evaluate
+from sim_daemon.moves.ghmc import Segment
 from sim_daemon.moves.trajectory import Trajectory as Flight
 from sim_daemon.moves.trajectory import integrate, sane
 from sim_daemon.samplers import base as samplers
@@ -29,6 +34,18 @@ from sim_daemon.system import System, masses_of
 
 SINGLE_A = 1e-4  # forces of single precision come back within this
 NAME = "flip"
+UNREPEATED = {  # by sampler.proposal
+    "segment": "the moves of a segment",
+    "multiple_time_step": "the kicks of first principles",
+}
+
+
+class Flown(NamedTuple):
+    """A trajectory there and back."""
+
+    back: Array  # (P, N, 3) A, where it came back to
+    there: Array  # (P, N, 3) A, where it turned
+    trapped: bool  # before it turned it met a number that is not finite, or absurd, and stopped
 
 
 class _Leg(NamedTuple):
@@ -43,10 +60,21 @@ class _Leg(NamedTuple):
     cell: Array  # (3, 3) A
 
 
+class _Way(NamedTuple):
+    """What is flown from the start of a leg."""
+
+    system: System
+    ring: RingPolymer
+    momenta: Array  # (P, N, 3) eV fs/A, of the modes
+    steps: int  # time steps
+    unrepeated: str  # what of the sampler's step is left out; "": nothing, the stored end has to be met
+
+
 def flip_test(store: Store, simulator: SimulatorView, block: Ledger) -> Check:
     """Repeat the shortest accepted trajectory of a stored segment of `block` with the generation that drove it.
 
-    Fails where it does not come back within 1e-4 A; skipped, with the reason, where it cannot be repeated.
+    Fails where it does not come back within 1e-4 A; skipped, with the reason, where nothing can be repeated. The stored end
+    is compared where stored states and random numbers tell all of a step.
     """
     why_not = _impossible(simulator, block)
     if why_not:
@@ -56,18 +84,21 @@ def flip_test(store: Store, simulator: SimulatorView, block: Ledger) -> Check:
         return Check(NAME, Outcome.SKIPPED, "no stored segment holds an accepted trajectory with the state before it")
     leg, states = found
     try:
-        system, ring, momenta = _settings(simulator, states, leg)
-        potential = _potential(store, simulator, leg, system)
-        back, arrived = fly(ring, potential, system.structure, leg.start, momenta, (leg.timestep_fs, leg.steps))
+        way = _way(simulator, states, leg)
+        potential = _potential(store, simulator, leg, way.system)
+        flown = fly(way.ring, potential, way.system.structure, leg.start, way.momenta, (leg.timestep_fs, way.steps))
     except (RenkeiError, ValueError, OSError, pydantic.ValidationError) as problem:
         return Check(NAME, Outcome.SKIPPED, f"the trajectory cannot be repeated: {str(problem).splitlines()[0]}")
-    return _judged(leg, float(np.abs(back - leg.start).max()), float(np.abs(arrived - leg.end).max()))
+    back_A = float(np.abs(flown.back - leg.start).max())
+    if way.unrepeated:
+        return _judged_alone(leg, way, back_A, flown.trapped)
+    return _judged(leg, back_A, float(np.abs(flown.there - leg.end).max()))
 
 
 def fly(
     ring: RingPolymer, potential: Potential, structure: Structure, start: Array, momenta: Array, plan: tuple[float, int]
-) -> tuple[Array, Array]:
-    """Forwards, then back: (where it came back to, where it turned), (P, N, 3) A each.
+) -> Flown:
+    """Forwards, then back.
 
     structure: species, cell (of these beads) and periodicity.  start: (P, N, 3) A.  momenta: of the modes, (P, N, 3) eV fs/A.
     plan: time step (fs) and number of steps.
@@ -86,7 +117,7 @@ def fly(
         np.array(plan[1:]),
     )
     back = integrate(ring, there._replace(momenta=-there.momenta), forces, plan[0], np.array(plan[1:]))
-    return back.positions[0], there.positions[0]
+    return Flown(back.positions[0], there.positions[0], bool(there.trapped[0]))
 
 
 def _impossible(simulator: SimulatorView, block: Ledger) -> str:
@@ -123,15 +154,32 @@ def _exchanged(block: Ledger) -> Array:
     return swapped
 
 
-def _settings(simulator: SimulatorView, states: Trajectory, leg: _Leg) -> tuple[System, RingPolymer, Array]:
-    """System, ring, and the momenta (P, N, 3) that the step drew."""
+def _way(simulator: SimulatorView, states: Trajectory, leg: _Leg) -> _Way:
+    """The system, and the momenta that the step drew; drawn here where they alone would not make it the same step."""
     settings = SystemSettings.model_validate(simulator.setting("system"))
     structure = Structure(leg.start[0], states.numbers, leg.cell, states.pbc)
     masses = masses_of(states.numbers, settings.isotopes)
     system = System(states.numbers, masses, structure, settings.charge, settings.multiplicity, settings.restraint, False)
     chosen = samplers.load(simulator.setting("sampler.name")).Settings.model_validate(simulator.setting("sampler"))
     ring = make_ring(chosen, system).of(leg.walker)
-    return system, ring, ring.draw_momenta(step_rng(simulator.setting("seed"), simulator.name, leg.step)("momenta", leg.walker))
+    steps, unrepeated = _unrepeated(chosen, leg)
+    draw = step_rng(simulator.setting("seed"), simulator.name, leg.step)
+    momenta = ring.draw_momenta(draw(NAME if unrepeated else "momenta", leg.walker))
+    return _Way(system, ring, momenta, steps, unrepeated)
+
+
+def _unrepeated(chosen: pydantic.BaseModel, leg: _Leg) -> tuple[int, str]:
+    """Time steps that the surrogate flies without anything between them, and what of the step that leaves out."""
+    proposal = getattr(chosen, "proposal", "trajectory")
+    left_out = [UNREPEATED[proposal]] if proposal in UNREPEATED else []
+    if getattr(chosen, "refreshment", None) is not None:
+        left_out.append("the momenta kept from the step before")
+    steps = leg.steps
+    if proposal == "segment":
+        steps = (getattr(chosen, "segment", None) or Segment()).verlet_steps
+    elif proposal == "multiple_time_step":
+        steps = int(getattr(chosen, "kick_every", steps))
+    return steps, " and ".join(left_out)
 
 
 def _potential(store: Store, simulator: SimulatorView, leg: _Leg, system: System) -> Potential:
@@ -147,3 +195,15 @@ def _judged(leg: _Leg, back_A: float, missed_A: float) -> Check:
         said = f"{told}, but it arrives {missed_A:.1e} A from the stored state: not the run's settings, kernels or weights"
         return Check(NAME, Outcome.WEAK, said)
     return Check(NAME, Outcome.HOLDS, f"{told}; the stored end is met within {missed_A:.1e} A")
+
+
+def _judged_alone(leg: _Leg, way: _Way, back_A: float, trapped: bool) -> Check:
+    """What a piece with momenta drawn here tells: whether the surrogate's trajectories can be turned round."""
+    where = f"from step {leg.step - 1}, walker {leg.walker}, {way.steps} time steps of the surrogate and back with fresh momenta"
+    left_out = f"not tested: {way.unrepeated}, which stored states do not tell, and so the stored end"
+    if trapped:
+        return Check(NAME, Outcome.SKIPPED, f"{where} meet absurd forces")
+    told = f"{where}: off by {back_A:.1e} A"
+    if not back_A <= SINGLE_A:
+        return Check(NAME, Outcome.FAILS, f"{told}: the trajectories are not reversible")
+    return Check(NAME, Outcome.HOLDS, f"{told}; {left_out}")

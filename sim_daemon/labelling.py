@@ -10,6 +10,8 @@ from protocol.errors import EngineFailed
 from protocol.records import Label, Structure
 from sim_daemon.engines.base import Engine, EngineCrashed, LabelFailed
 
+ENGINE_FAILURE = "engine_failure"  # how a refusal of the engine's own begins; that of a guard begins with "guard"
+
 
 @dataclass(frozen=True)
 class Guard:
@@ -93,7 +95,7 @@ def label_with_care(engine: Engine, structure: Structure, attempts: int, guard: 
             return _judged(outcome, guard, counter)
         kinds, last = tuple(type(failed) for failed in outcome), outcome[-1]
         if kinds == before:
-            return Labelled(None, f"engine_failure: {last.what}", counter.calls, counter.failures)
+            return Labelled(None, f"{ENGINE_FAILURE}: {last.what}", counter.calls, counter.failures)
         before = kinds
     what = f"the engine fails on one structure in another way each time, last: {last}"
     raise EngineFailed(what, last.where, "an engine must give the same answer to the same structure")

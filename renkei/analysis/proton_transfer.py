@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kernels.arrays import Array
-from renkei.analysis.structure import wrap
+from kernels.images import minimum_images
 
 CARRIERS = (7, 8, 9)  # N, O, F
 
@@ -45,4 +45,4 @@ def transfer_coordinates(protons: Protons, positions: Array, cell: Array, pbc: A
 def _distances(positions: Array, hydrogen: Array, carriers: Array, cell: Array, pbc: Array) -> Array:
     """Shortest distances (..., H, C) A."""
     vectors = positions[..., None, carriers, :] - positions[..., hydrogen, None, :]
-    return np.asarray(np.linalg.norm(wrap(vectors, cell, pbc), axis=-1))
+    return np.asarray(np.linalg.norm(minimum_images(vectors, cell, pbc), axis=-1))

@@ -10,6 +10,7 @@ import numpy as np
 from ase.data import chemical_symbols, covalent_radii
 
 from kernels.arrays import Array
+from kernels.images import minimum_images
 
 BOND_FACTOR = 1.3  # a bond is a pair nearer than this times the sum of its covalent radii
 LARGEST_CHUNK = 2_000_000  # distances held at once
@@ -58,7 +59,7 @@ def bond_vectors(bonds: Bonds, positions: Array, cell: Array, pbc: Array) -> Arr
     positions: (..., N, 3) A.  cell: (3, 3) A.  pbc: (3,) bool.  Returns (..., M, 3) A.
     """
     vector = positions[..., bonds.second, :] - positions[..., bonds.first, :]
-    return np.asarray(bonds.vector + wrap(vector - bonds.vector, cell, pbc))
+    return np.asarray(bonds.vector + minimum_images(vector - bonds.vector, cell, pbc))
 
 
 def bond_lengths(bonds: Bonds, positions: Array, cell: Array, pbc: Array) -> dict[str, Array]:
@@ -155,7 +156,10 @@ def image_shifts(cell: Array, pbc: Array, reach_A: float) -> Array:
 
 
 def wrap(vectors: Array, cell: Array, pbc: Array) -> Array:
-    """Difference vectors with fractional components in [-1/2, 1/2) along periodic directions; (..., 3) A."""
+    """Difference vectors with fractional components in [-1/2, 1/2) along periodic directions; (..., 3) A.
+
+    In a cell that is not rectangular these need not be the shortest images: kernels.images has those.
+    """
     if not np.any(pbc):
         return vectors
     full = _full_cell(cell, pbc)

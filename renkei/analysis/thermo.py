@@ -131,9 +131,11 @@ def rejections(ledger: Ledger) -> tuple[int, int]:
 
 
 def engine_failure_share(ledger: Ledger) -> float:
-    """Share of rows whose proposal the engine refused (the target is +infinity there)."""
-    refused = np.char.find(ledger.outcome, "engine_failure") >= 0 if len(ledger) else np.zeros(0, dtype=bool)
-    return float(refused.mean()) if len(ledger) else 0.0
+    """Share of rows that a refusal of the engine or its guards decided (the target is +infinity there)."""
+    if not len(ledger):
+        return 0.0
+    refused = (np.char.find(ledger.outcome, "engine_failure") >= 0) & ~ledger.accepted  # a row of many trials may have moved
+    return float(refused.mean())
 
 
 def engine_calls(rows: Iterable[Row]) -> Calls:

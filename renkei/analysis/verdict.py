@@ -202,7 +202,9 @@ def _failures(block: Ledger, _: float) -> Check:
     share = thermo.engine_failure_share(block)
     trapped = int((block.outcome == "rejected: surrogate").sum())
     if share <= ENGINE_FAILURES_ALLOWED:
-        told = f"the engine or its guards refused {100 * share:.2f} % of the proposals; {trapped} met absurd surrogate forces"
+        told = (
+            f"refusals of the engine or its guards decided {100 * share:.2f} % of the rows; {trapped} met absurd surrogate forces"
+        )
         return Check("engine", Outcome.HOLDS, told)
     said = f"the engine failed in {100 * share:.2f} % of the production rows (at most {100 * ENGINE_FAILURES_ALLOWED:.1f} %)"
     return Check("engine", Outcome.FAILS, said)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from kernels.images import minimum_images
 from protocol.errors import BadSetting
-from renkei.analysis.structure import pair_name, wrap
+from renkei.analysis.structure import pair_name
 from renkei.observables.base import Observable, States, System, Values
 
 
@@ -21,7 +22,7 @@ def build(system: System) -> Observable:
     def add(states: States) -> Values:
         found = np.zeros((len(names), *states.positions.shape[:2]))
         for s, w, beads, cell in states.rings():
-            lengths = np.linalg.norm(wrap(beads[:, second] - beads[:, first], cell, system.pbc), axis=-1)
+            lengths = np.linalg.norm(minimum_images(beads[:, second] - beads[:, first], cell, system.pbc), axis=-1)
             found[:, s, w] = np.bincount(kind, lengths.mean(axis=0)) / pairs
         return Values({f"distance_{name}_A": series for name, series in zip(names, found, strict=True)})
 

@@ -105,7 +105,7 @@ def first_principles_step(scan: Scan, target: Target, state: State, plan: Plan, 
     infos = []
     for w in range(count):
         taken = bool(wandered.accepted[w].any())
-        outcome = "rejected: engine_failure" if bill.refused(w) else "accepted" if taken else "rejected"
+        outcome = "accepted" if taken else "rejected: engine_failure" if bill.trials_failed(w) else "rejected"
         infos.append(_info(scan, target, new, wandered, bill, w, taken, outcome, 0.0, {}))
     return new, tuple(infos)
 
@@ -127,7 +127,7 @@ def _outcome(taken: bool, moved: bool, free: bool, bill: Bill, w: int) -> str:
         return "accepted" if moved else "accepted: nothing moved"
     if not free:
         return "rejected: surrogate"
-    return "rejected: engine_failure" if bill.refused(w) else "rejected"
+    return "rejected: engine_failure" if bill.proposal_refused(w) else "rejected"
 
 
 def _info(

@@ -13,6 +13,7 @@ from kernels.arrays import Array
 from kernels.descriptors.base import kinds
 from kernels.potentials.base import Potential
 from kernels.random_numbers import Rng
+from sim_daemon.labelling import ENGINE_FAILURE
 from sim_daemon.moves import novelty
 from sim_daemon.samplers.base import Point, State
 from sim_daemon.target import Target, TargetValues
@@ -43,9 +44,18 @@ class Bill:
         kept = Point(point, beads, values.positions[chosen], values.labels[chosen], values.refused[chosen], cell)
         self.points[walker].append(kept)
 
-    def refused(self, walker: int) -> bool:
-        """Whether the engine refused a structure of this walker."""
-        return any(reason is not None for point in self.points[walker] for reason in point.refused)
+    def proposal_refused(self, walker: int) -> bool:
+        """Whether the proposal of this walker (not a structure labelled beside it) was refused, by the engine or its guards."""
+        return any(reason is not None for point in self.points[walker] if point.point == 0 for reason in point.refused)
+
+    def trials_failed(self, walker: int) -> bool:
+        """Whether a trial of this walker failed in the engine itself, or guards refused all of them: the rest decided nothing.
+
+        One trial of many that a guard refuses, an overlap say, is a rejection like those beside it.
+        """
+        reasons = [[reason for reason in point.refused if reason is not None] for point in self.points[walker]]
+        failed = any(reason.startswith(ENGINE_FAILURE) for one in reasons for reason in one)
+        return failed or (bool(reasons) and all(reasons))
 
 
 class _Look(NamedTuple):

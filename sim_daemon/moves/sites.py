@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kernels.arrays import Array
+from kernels.images import minimum_images
 from protocol.errors import BadSetting
 from protocol.records import Structure
 
@@ -25,7 +26,7 @@ class Sites:
 
     def occupants(self, centroids: Array) -> Array:
         """Site of each atom, NOBODY where it has none.  centroids: (N, 3) A.  Returns (N,) int."""
-        way = nearest_image(centroids[:, None] - self.positions, self.cell, self.pbc)
+        way = minimum_images(centroids[:, None] - self.positions, self.cell, self.pbc)
         squares = np.sum(way**2, axis=2)
         nearest = squares.argmin(axis=1)
         inside = squares[np.arange(len(centroids)), nearest] < self.capture_A**2
@@ -41,15 +42,6 @@ class Sites:
         """(site, atom) of all atoms on neighbours of a site.  occupants: (N,) int."""
         atoms = np.flatnonzero((occupants != NOBODY) & self.neighbours[site][occupants])
         return [(int(occupants[atom]), int(atom)) for atom in atoms]
-
-
-def nearest_image(vectors: Array, cell: Array, pbc: Array) -> Array:
-    """The same vectors (..., 3) A, less whole lattice vectors: the shortest, if below half the heights of the cell."""
-    if not pbc.any():
-        return vectors
-    box = np.where(pbc[:, None], cell, 0.0)
-    inverse = np.linalg.pinv(box)  # of the periodic directions alone
-    return vectors - np.rint(vectors @ inverse) @ box
 
 
 def lattice_sites(structure: Structure, vacant_A: Array, neighbour_A: float, capture_A: float) -> Sites:

@@ -14,6 +14,7 @@ from ase import Atoms
 from pydantic import Field, field_validator, model_validator
 
 from kernels.arrays import Array
+from kernels.images import minimum_images
 from kernels.potentials.base import Potential
 from kernels.random_numbers import Rng
 from kernels.ring_polymer import RingPolymer
@@ -26,7 +27,7 @@ from sim_daemon.moves import local
 from sim_daemon.moves.composite import Scan, composite_step, first_principles_step
 from sim_daemon.moves.explore import EXPLORE_HEAT
 from sim_daemon.moves.explore_local import explore_locally
-from sim_daemon.moves.sites import lattice_sites, nearest_image
+from sim_daemon.moves.sites import lattice_sites
 from sim_daemon.samplers.base import Info, Move, Plan, Sampler, State, start_state
 from sim_daemon.system import System, molecule_of
 from sim_daemon.target import Target
@@ -210,7 +211,7 @@ def joined(base: Structure, atoms: Array) -> Array:
     while len(offsets) < len(atoms):
         waiting = [int(a) for a in atoms if int(a) not in offsets]
         way = base.positions[waiting][:, None] - np.array(whole)
-        near = nearest_image(way, base.cell, base.pbc)
+        near = minimum_images(way, base.cell, base.pbc)
         a, b = np.unravel_index(np.sum(near**2, axis=2).argmin(), way.shape[:2])
         offsets[waiting[a]] = near[a, b] - way[a, b]
         whole.append(base.positions[waiting[a]] + offsets[waiting[a]])

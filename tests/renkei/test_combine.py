@@ -6,7 +6,7 @@ import pytest
 from kernels.potentials.harmonic import Harmonic
 from protocol.errors import BadSetting
 from protocol.store import Store
-from renkei import combine, run_view, trajectory
+from renkei import combine, observe, run_view, trajectory
 from renkei.analysis.mbar import mixture_log_weights
 
 WATER = np.array([[0.0, 0.0, 0.0], [0.757, 0.586, 0.0], [-0.757, 0.586, 0.0]])
@@ -55,3 +55,15 @@ def test_what_cannot_be_put_together(run, make_run):
     root = make_run(blocks=(50,), complete=False)
     with pytest.raises(BadSetting, match="no full production block"):
         combine.combined(Store(root), run_view.read(root).simulators[0])
+
+
+def test_of_a_ladder_the_lowest_rung_alone_is_put_together(make_run):
+    root = make_run(walkers=3, ladder_K=(300.0, 330.0, 365.0), blocks=(60, 40))
+    [simulator] = run_view.read(root).simulators
+    rows, notes = combine.combined(Store(root), simulator)
+    assert set(rows.temperature_K) == {300.0}
+    assert (len(rows), notes) == (100, ("blocks together: 1 (first principles, 60 states), 2 (first principles, 40 states)",))
+    found = observe.observe(Store(root), simulator, ["energy"], observe.Selection(all_blocks=True))
+    energy = simulator.ledger.observables["energy_virial_eV"]
+    own = (simulator.ledger.phase == "production") & (simulator.ledger.walker == 0)
+    assert found.averages["energy_virial_eV"].estimate.mean == pytest.approx(energy[own].mean(), abs=1e-9)

@@ -132,6 +132,37 @@ def test_other_ensembles_and_lost_weights(moved):
     assert "is not in the run folder" in check.said
 
 
+@pytest.mark.parametrize(
+    ("choice", "steps", "left_out"),
+    [
+        ({"proposal": "segment", "segment": {"verlet_steps": 3}}, 3, "the moves of a segment"),
+        ({"proposal": "segment"}, 4, "the moves of a segment"),
+        ({"proposal": "multiple_time_step", "kick_every": 5}, 5, "the kicks of first principles"),
+        ({"refreshment": {"angle_rad": 0.5}}, STEPS, "the momenta kept from the step before"),
+        ({"proposal": "segment", "refreshment": {"angle_rad": 0.5}}, 4, "a segment and the momenta kept"),
+    ],
+)
+def test_steps_that_stored_states_do_not_tell_are_not_compared_with_the_stored_end(moved, choice, steps, left_out):
+    """The surrogate's own piece goes there and back; an exact run of such steps is not called approximate."""
+    run = moved(seed=8)  # no plain trajectory of this run ends where its states are
+    assert run.check().outcome == "weak"
+    check = run.check(sampler={**run.simulator.setting("sampler"), **choice})
+    assert check.outcome == "holds"
+    assert f"from step 1, walker 0, {steps} time steps of the surrogate and back with fresh momenta: off by" in check.said
+    assert left_out in check.said.partition("not tested: ")[2]
+    assert float(check.said.partition("off by ")[2].split()[0]) < 1e-9
+
+
+def test_a_piece_that_does_not_come_back_fails_and_one_that_is_trapped_says_nothing(moved, monkeypatch):
+    run, fly = moved(), flip.fly
+    sampler = {**run.simulator.setting("sampler"), "proposal": "segment"}
+    monkeypatch.setattr(flip, "fly", lambda *given: fly(*given)._replace(back=np.ones(3)))
+    assert run.check(sampler=sampler).outcome == "fails"
+    monkeypatch.setattr(flip, "fly", lambda *given: fly(*given)._replace(trapped=True))
+    check = run.check(sampler=sampler)
+    assert (check.outcome, "absurd forces" in check.said) == ("skipped", True)
+
+
 def test_forces_with_a_memory_do_not_come_back():
     """A neighbour list that drifts, say: the same place, another force. Whoever gives such forces is not reversible."""
     rng = np.random.default_rng(1)
@@ -139,7 +170,8 @@ def test_forces_with_a_memory_do_not_come_back():
     structure = Structure(np.zeros((1, 3)), np.array([1]), np.zeros((3, 3)), np.zeros(3, dtype=bool))
     well = Harmonic(20.0, np.zeros((1, 3)))
     start, momenta = 0.05 * rng.standard_normal((2, 1, 3)), ring.draw_momenta(rng)
-    back, there = flip.fly(ring, well, structure, start, momenta, (0.5, 40))
+    back, there, trapped = flip.fly(ring, well, structure, start, momenta, (0.5, 40))
+    assert not trapped
     assert np.abs(back - start).max() < 1e-12
     assert np.abs(there - start).max() > 1e-3
     calls = []
@@ -149,7 +181,7 @@ def test_forces_with_a_memory_do_not_come_back():
         value = well.evaluate(positions, *_)
         return Evaluation(value.energy, value.forces * (1 + 1e-3 * len(calls)))
 
-    back, _ = flip.fly(ring, SimpleNamespace(evaluate=remembering), structure, start, momenta, (0.5, 40))
+    back = flip.fly(ring, SimpleNamespace(evaluate=remembering), structure, start, momenta, (0.5, 40)).back
     assert np.abs(back - start).max() > flip.SINGLE_A
 
 

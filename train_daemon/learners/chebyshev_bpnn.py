@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from kernels import native
 from kernels.descriptors.base import Chebyshev
 from kernels.potentials import bpnn
 from protocol.settings import Section
@@ -45,6 +46,7 @@ def build(settings: Settings, context: LearnerContext) -> BpnnLearner:
     from train_daemon.fit import choose_device
 
     torch.set_num_threads(context.threads)
+    native.use_threads(context.threads)
     return BpnnLearner(settings, context, *choose_device(context.device))
 
 

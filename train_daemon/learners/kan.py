@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from kernels import folding, kan_model
+from kernels import folding, kan_model, native
 from kernels.descriptors.base import Basis, Chebyshev
 from protocol.settings import Section
 from train_daemon.learners.base import Export, LearnerContext
@@ -74,6 +74,7 @@ def build(settings: Settings, context: LearnerContext) -> KanLearner:
     from train_daemon.fit import choose_device
 
     torch.set_num_threads(context.threads)
+    native.use_threads(context.threads)
     return KanLearner(settings, context, *choose_device(context.device))
 
 

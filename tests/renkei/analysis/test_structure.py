@@ -63,6 +63,14 @@ def test_a_bond_keeps_its_image_when_atoms_are_wrapped():
     np.testing.assert_allclose(structure.bond_lengths(bonds, wrapped, cell, PERIODIC)["O-H"], [0.9])
 
 
+def test_a_bond_that_swings_far_in_a_skewed_cell_is_the_image_nearest_to_the_reference():
+    cell = np.array([[5.0, 0, 0], [-2.5, 2.5 * np.sqrt(3), 0], [0, 0, 5.5]])
+    bonds = structure.Bonds(np.array([0]), np.array([1]), np.array([[1.0, 0.0, 0.0]]), np.array(["O-H"]))
+    swung = bonds.vector + 2.3 * np.array([np.sqrt(0.75), 0.5, 0.0])  # at right angles to b
+    positions = np.concatenate([np.zeros((1, 3)), swung + cell[1]])
+    np.testing.assert_allclose(structure.bond_vectors(bonds, positions, cell, PERIODIC), swung)
+
+
 @pytest.mark.parametrize("pbc", [(True, True, True), (True, False, True), (False, True, False)])
 def test_pair_counts_equal_those_of_ase(pbc):
     rng = np.random.default_rng(4)

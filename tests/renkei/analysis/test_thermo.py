@@ -75,9 +75,12 @@ def test_all_calls_count():
 
 
 def test_engine_failures():
-    table = ledger_of([0.0] * 4, outcome=["accepted", "rejected", "rejected: engine_failure", "accepted"])
+    outcomes = ["accepted", "rejected", "rejected: engine_failure", "accepted"]
+    table = ledger_of([0.0] * 4, [True, False, False, True], outcome=outcomes)
     assert thermo.engine_failure_share(table) == 0.25
     assert thermo.engine_failure_share(ledger_of([])) == 0.0
+    moved = ledger_of([0.0] * 2, [True, False], outcome=["rejected: engine_failure"] * 2)  # of ten trials one was refused
+    assert thermo.engine_failure_share(moved) == 0.5
 
 
 def test_running_acceptance():

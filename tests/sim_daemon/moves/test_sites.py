@@ -3,7 +3,7 @@ import pytest
 
 from protocol.errors import BadSetting
 from protocol.records import Structure
-from sim_daemon.moves.sites import NOBODY, lattice_sites, nearest_image
+from sim_daemon.moves.sites import NOBODY, lattice_sites
 
 CUBE = Structure(np.array([[0.0, 0, 0], [2, 0, 0]]), np.ones(2, int), 6.0 * np.eye(3), np.ones(3, bool))
 
@@ -17,10 +17,12 @@ def test_an_atom_is_on_a_site_across_the_cell_s_face_or_on_none():
     assert sites.beside(0, here) == []
 
 
-def test_nearest_image_of_a_slab_keeps_the_free_direction():
-    cell = np.array([[3.0, 0, 0], [1.5, 2.6, 0], [0, 0, 0]])
-    moved = nearest_image(np.array([[3.1, 0.1, 7.0], [1.4, 2.6, -7.0]]), cell, np.array([True, True, False]))
-    np.testing.assert_allclose(moved, [[0.1, 0.1, 7.0], [-0.1, 0.0, -7.0]], atol=1e-12)
+def test_an_atom_in_the_sphere_of_a_skewed_cell_s_site_is_on_it():
+    """2.3 A from its site, at right angles to b: of its images that within half of a and b is 3.2 A away."""
+    cell = np.array([[5.0, 0, 0], [-2.5, 2.5 * np.sqrt(3), 0], [0, 0, 12.0]])
+    structure = Structure(np.zeros((1, 3)), np.ones(1, int), cell, np.ones(3, bool))
+    sites = lattice_sites(structure, np.array([[0.0, 0, 6.0]]), 6.1, 2.4)
+    assert sites.occupants(2.3 * np.array([[np.sqrt(0.75), 0.5, 0]])).tolist() == [0]
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,66 @@ def test_a_surrogate_that_is_not_finite_is_a_rejection_without_a_call():
     np.testing.assert_array_equal(after.positions, state.positions)
 
 
+class Refusing(Target):
+    """Refuses the batches (from 1, after the start) for which `which` holds; all other structures lie `height` eV up."""
+
+    def __init__(self, which, reason, height=0.0):
+        super().__init__()
+        self.which, self.reason, self.height, self.batch = which, reason, height, 0
+
+    def __call__(self, positions, cells=None):
+        values = super().__call__(positions, cells)
+        self.batch += 1
+        if self.batch == 1:
+            return values
+        if not self.which(self.batch - 1, positions):
+            return values._replace(energies=values.energies + self.height)
+        nothing = {"energies": values.energies + np.inf, "forces": values.forces * np.nan}
+        return values._replace(**nothing, refused=(self.reason,) * len(positions))
+
+
+GUARD, ENGINE = "guard: largest force component 120 eV/A is above 50", "engine_failure: no convergence"
+
+
+@pytest.mark.parametrize(
+    ("refused", "reason", "height", "outcomes"),
+    [
+        ({3}, GUARD, 0.0, {"accepted"}),
+        ({3}, ENGINE, 0.0, {"accepted"}),
+        ({3}, GUARD, 1e4, {"rejected"}),  # an overlap, one of ten rejections
+        ({3}, ENGINE, 1e4, {"rejected: engine_failure"}),
+        (set(range(1, 11)), GUARD, 1e4, {"rejected: engine_failure"}),  # nothing was left to decide
+        (set(), ENGINE, 1e4, {"rejected"}),
+    ],
+)
+def test_a_row_of_trials_is_a_failure_only_where_refusals_decided_it(refused, reason, height, outcomes):
+    target = Refusing(lambda batch, _: batch in refused, reason, height)
+    sampler = sampler_of(target, beads=1, moves={"translation": {}})
+    plan = Plan(Phase.PRODUCTION, 1, -1, "", 0.0, 0.0, Move.METROPOLIS, 10, {"translation": 0.05})
+    _, infos = sampler.step(sampler.init(first(1)), None, plan, step_rng(1, "sim0", 1))
+    assert {info.outcome for info in infos} == outcomes
+    assert {info.accepted for info in infos} == {"accepted" in outcomes}
+    assert all(info.engine_calls == 10 for info in infos)
+    assert all(sum(point.refused[0] is not None for point in info.points) == len(refused) for info in infos)
+
+
+def test_a_refused_end_is_a_failure_and_a_refused_novel_structure_is_not():
+    """Ends come in whole rings, what the harvest labels in single beads."""
+    for which, outcomes in (
+        (lambda _, x: len(x) % BEADS == 0, "rejected: engine_failure"),
+        (lambda _, x: len(x) < BEADS, "rejected"),
+    ):
+        target, told = Refusing(which, GUARD, 1e4), []
+        sampler = sampler_of(target)
+        state = sampler.init(first())
+        for step in range(1, 9):
+            plan = Plan(Phase.ADAPT, 0, 0, "", 0.0, 0.0, Move.METROPOLIS, 30, WIDTHS)
+            state, infos = sampler.step(state, Surrogate(), plan, step_rng(2, "sim0", step))
+            told += infos
+        assert sum(info.counts["novel"] for info in told) > 0
+        assert {info.outcome for info in told} == {outcomes}
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
