@@ -19,6 +19,8 @@ LABELS = {
     "energy_difference_eV": "primitive − virial",
     "kinetic_energy_eV": "kinetic energy",
     "potential_energy_eV": "potential energy",
+    "pressure_GPa": "pressure (centroid virial)",
+    "pressure_primitive_GPa": "pressure (primitive)",
 }
 HEADLINES = {
     "exact": "Exact within the error bars",
@@ -104,9 +106,9 @@ def _level_tiles(found: Mapping[str, Any] | None) -> list[tuple[str, str]]:
 
 
 def _in_order(observables: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """The energies first, in the order in which they are read."""
-    order = list(LABELS)
-    return sorted(observables.items(), key=lambda item: (order.index(item[0]) if item[0] in order else len(order), item[0]))
+    """The energies first, in the order in which they are read; a stress' components are in report.json alone."""
+    order, shown = list(LABELS), [item for item in observables.items() if not item[0].startswith("stress_")]
+    return sorted(shown, key=lambda item: (order.index(item[0]) if item[0] in order else len(order), item[0]))
 
 
 def _observable(name: str, row: Mapping[str, Any]) -> dict[str, str]:

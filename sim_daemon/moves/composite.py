@@ -71,6 +71,7 @@ def composite_step(
         harvest.reap(bill)
     free = sane(start.energies, start.forces)
     new = replace(state, positions=state.positions.copy(), energies=state.energies.copy(), forces=state.forces.copy())
+    new = replace(new, stresses=None)  # which local moves do not follow
     infos = []
     for w in range(len(walkers)):
         driver = float(np.mean(wandered.end.energies[w]) - np.mean(start.energies[w]))
@@ -102,6 +103,7 @@ def first_principles_step(scan: Scan, target: Target, state: State, plan: Plan, 
     moves = np.full(count, plan.chain_moves)
     wandered = wander(scan.kinds, plan.widths, scan.ring.beta, start, moves, values, rng)
     new = replace(state, positions=wandered.end.positions, energies=wandered.end.energies, forces=wandered.end.forces)
+    new = replace(new, stresses=None)
     infos = []
     for w in range(count):
         taken = bool(wandered.accepted[w].any())

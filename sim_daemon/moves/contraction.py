@@ -91,13 +91,15 @@ def contracted_step(
 ) -> tuple[State, tuple[Info, ...]]:
     """One step in which V_c stands for the target; without a surrogate first principles decide, with full rings.
 
-    The state's energies and forces are those of V_c, so another surrogate makes them unknown.
+    The state's energies and forces are those of V_c, so another surrogate makes them unknown. Nobody labels full rings, so
+    there are no stresses.
     """
     with_ = plan.digest if surrogate is not None else ""
     if state.contracted_with != with_:
         state = replace(state, energies=np.full_like(state.energies, np.nan), forces=np.full_like(state.forces, np.nan))
     costs = None if surrogate is None else ContractedCosts(target, surrogate, ring, fewer, len(state.positions))
-    state, infos = ring_step(ring, target, replace(state, contracted_with=with_), surrogate, plan, rng, rules, costs)
+    state = replace(state, contracted_with=with_, stresses=None)
+    state, infos = ring_step(ring, target, state, surrogate, plan, rng, rules, costs)
     if surrogate is None:
         return state, infos
     approximation = f"{fewer} contracted beads of {ring.beads}"

@@ -6,6 +6,7 @@ Bussi and Parrinello 2007; Ceriotti et al. 2010). Averages are those of the fini
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -17,8 +18,8 @@ from sim_daemon.moves.flight import driver_log_ratio
 from sim_daemon.moves.ring_move import PATH_EVERY, Costs
 from sim_daemon.moves.thermostat import pile, refresh
 from sim_daemon.moves.trajectory import Trajectory, integrate
-from sim_daemon.observables import observe
-from sim_daemon.samplers.base import Info, Plan, State
+from sim_daemon.observables import observe, observe_stress
+from sim_daemon.samplers.base import Info, Plan, State, stresses_of
 from sim_daemon.target import Target, TargetValues
 
 
@@ -64,12 +65,24 @@ def dynamics_step(
         positions=np.where(lost, start.positions, now.positions),
         energies=np.where(now.trapped[:, None], start.energies, now.energies),
         forces=np.where(lost, start.forces, now.forces),
+        stresses=_stresses(state, now.trapped, latest),
         momenta=np.where(lost, -first, now.momenta),
     )
     length_fs = steps * plan.timestep_fs
     return new, tuple(
         _info(ring, target, new, costs, bool(now.trapped[w]), float(drift[w]), steps, length_fs, w) for w in walkers
     )
+
+
+def _stresses(state: State, lost: Array, latest: Mapping[int, tuple[TargetValues, int]]) -> Array | None:
+    """(W, P, 3, 3) eV/A^3 where the step ends: of the last labels of each walker, of the start where it is lost."""
+    if state.stresses is None:
+        return None
+    stresses = state.stresses.copy()
+    for w in np.flatnonzero(~lost):
+        values, a = latest[int(w)]
+        stresses[w] = values.stresses.reshape(-1, *stresses.shape[1:])[a]
+    return stresses
 
 
 def _thermostat(ring: RingPolymer, momenta: Array, kept: Array, generators: list[np.random.Generator]) -> None:
@@ -92,5 +105,8 @@ def _info(
         points=tuple(costs.points[w]),
         engine_calls=int(costs.calls[w]),
         engine_failures=int(costs.failures[w]),
-        observables=observe(ring, target.system.structure.numbers, new.positions[w], new.energies[w], new.forces[w]),
+        observables={
+            **observe(ring, target.system.structure.numbers, new.positions[w], new.energies[w], new.forces[w]),
+            **observe_stress(ring, new.cells[w], new.positions[w], new.forces[w], stresses_of(new, w)),
+        },
     )

@@ -24,6 +24,7 @@ from sim_daemon.ensembles import Npt
 from sim_daemon.moves.accept import accept, second_stage
 from sim_daemon.moves.flight import evaluate
 from sim_daemon.moves.ring_move import Costs
+from sim_daemon.moves.trajectory import Driven
 from sim_daemon.samplers.base import Info, Move, Plan, RingSettings, State, Swap
 from sim_daemon.target import Target
 
@@ -153,19 +154,20 @@ def exchange(
     if not len(lower):
         return state, {}
     deal = dealt(ring, state, lower, scaled)
-    energies, forces = state.energies[deal.partners], state.forces[deal.partners]
+    values = _carried(state, deal)
     first = np.zeros(len(lower))
     passed = np.ones(len(lower), bool)
     if scaled and ring.beads > 1:
         if surrogate is not None:
             first, passed = _screened(ring, target, state, surrogate, deal, lower, rng)
-        energies, forces = _labelled(state, deal, np.tile(passed, 2), costs)
-    ratios = log_ratios(ring, state.positions, state.energies, deal, energies)
+        values = _labelled(state, deal, np.tile(passed, 2), costs)
+    ratios = log_ratios(ring, state.positions, state.energies, deal, values.energies)
     new = replace(
         state,
         positions=state.positions.copy(),
         energies=state.energies.copy(),
         forces=state.forces.copy(),
+        stresses=None if state.stresses is None else state.stresses.copy(),
         replicas=None if state.replicas is None else state.replicas.copy(),
     )
     swaps = {}
@@ -175,7 +177,9 @@ def exchange(
         swaps[int(a)] = Swap(int(a) + 1, taken, ratio)
         for row in (m, m + len(lower)) if taken else ():
             w = deal.walkers[row]
-            new.positions[w], new.energies[w], new.forces[w] = deal.positions[row], energies[row], forces[row]
+            new.positions[w], new.energies[w], new.forces[w] = deal.positions[row], values.energies[row], values.forces[row]
+            if new.stresses is not None and values.stresses is not None:
+                new.stresses[w] = values.stresses[row]
             if new.replicas is not None and state.replicas is not None:
                 new.replicas[w] = state.replicas[deal.partners[row]]
     return new, swaps
@@ -218,9 +222,16 @@ def _screened(
     return ratios, np.array(passed, bool)
 
 
-def _labelled(state: State, deal: Deal, wanted: Array, costs: Costs) -> tuple[Array, Array]:
-    """Energies (2M, P) eV and forces of the dealt rings, +infinity where none are wanted; wanted: (2M,) bool."""
+def _carried(state: State, deal: Deal) -> Driven:
+    """The target at rings that go over as they are, into the same cell; 2M rows."""
+    stresses = None if state.stresses is None else state.stresses[deal.partners]
+    return Driven(state.energies[deal.partners], state.forces[deal.partners], stresses)
+
+
+def _labelled(state: State, deal: Deal, wanted: Array, costs: Costs) -> Driven:
+    """The target at the dealt rings, +infinity where none are wanted; wanted: (2M,) bool."""
     energies, forces = np.full((len(wanted), state.energies.shape[1]), np.inf), np.full(deal.positions.shape, np.nan)
+    stresses = None if state.stresses is None else np.full((len(wanted), *state.stresses.shape[1:]), np.nan)
     rows = np.flatnonzero(wanted)
     if len(rows):
         walkers = deal.walkers[rows]
@@ -229,7 +240,9 @@ def _labelled(state: State, deal: Deal, wanted: Array, costs: Costs) -> tuple[Ar
             costs.keep(int(w), values, a, POINT, state.cells[w])
         energies[rows] = values.energies.reshape(len(rows), -1)
         forces[rows] = values.forces.reshape(len(rows), *forces.shape[1:])
-    return energies, forces
+        if stresses is not None:
+            stresses[rows] = values.stresses.reshape(len(rows), *stresses.shape[1:])
+    return Driven(energies, forces, stresses)
 
 
 def temperatures_of(settings: RingSettings) -> Sequence[float]:

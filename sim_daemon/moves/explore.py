@@ -18,7 +18,7 @@ from kernels.ring_polymer import RingPolymer
 from sim_daemon.moves.accept import accept
 from sim_daemon.moves.cell import Barostat
 from sim_daemon.moves.flight import Flight, LogRatios, depart, log_ratios, straight
-from sim_daemon.samplers.base import Info, Plan, Point, State
+from sim_daemon.samplers.base import Info, Plan, Point, State, unknown_stresses
 from sim_daemon.target import Target, TargetValues
 
 LABELLED_BEADS = 2  # of a ring: the residual is mostly common to its beads
@@ -71,8 +71,7 @@ def explore_step(
             refuges[w] = np.concatenate([refuges[w], positions[w][None]])[-REFUGES:]
             refuge_cells[w] = np.concatenate([refuge_cells[w], cells[w][None]])[-REFUGES:]
     unknown, forces = np.full(state.energies.shape, np.nan), np.full(state.forces.shape, np.nan)
-    stresses = None if state.stresses is None else np.full(state.stresses.shape, np.nan)
-    return State(positions, unknown, forces, cells, tuple(refuges), tuple(refuge_cells), stresses), tuple(infos)
+    return State(positions, unknown, forces, cells, tuple(refuges), tuple(refuge_cells), unknown_stresses(state)), tuple(infos)
 
 
 def _log_ratios(ring: RingPolymer, flight: Flight, w: int) -> LogRatios:

@@ -52,7 +52,7 @@ def explore_locally(
         infos.append(_info(bill, w, int(moves[w]), moved, hole, float(residuals[w]), counts))
     unknown = np.full(state.energies.shape, np.nan), np.full(state.forces.shape, np.nan)
     new = replace(state, positions=positions, energies=unknown[0], forces=unknown[1], refuges=tuple(refuges), seen=harvest.seen)
-    return new, tuple(infos)
+    return replace(new, stresses=None), tuple(infos)
 
 
 def _refuge(refuges: Array, here: Array, generator: np.random.Generator) -> Array:

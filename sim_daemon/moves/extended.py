@@ -12,20 +12,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from kernels.arrays import Array
+from kernels.pressure import pressure_of_centroids
 from kernels.ring_polymer import FreeStep, RingPolymer
 from protocol.errors import BadSetting
 from sim_daemon.moves.cell import Barostat, volume
 from sim_daemon.moves.trajectory import Driver, Journey, Trajectory, sane
 
 
-def virial_pressure(ring: RingPolymer, positions: Array, forces: Array, stresses: Array, cell: Array) -> float:
+def virial_pressure(positions: Array, forces: Array, stresses: Array, cell: Array) -> float:
     """-dV_bar/dV at fixed scaled centroids and fixed distances from them, eV/A^3: the pressure without its ideal part.
 
     positions: (P, N, 3) A.  forces: (P, N, 3) eV/A.  stresses: (P, 3, 3) eV/A^3, tension positive.  cell: (3, 3) A.
     """
-    away = positions - positions.mean(axis=0)
-    inner = float(np.sum(away * forces)) / ring.beads
-    return -float(np.mean(np.trace(stresses, axis1=1, axis2=2))) / 3 - inner / (3 * volume(cell))
+    return float(np.trace(pressure_of_centroids(positions, forces, stresses, np.array(volume(cell))))) / 3
 
 
 @dataclass
@@ -50,7 +49,7 @@ class _Walker:
         scale = self.scale()
         cell = barostat.reference * scale
         self.momenta = self.momenta + half_fs / ring.beads * _rescaled(ring.to_modes(forces), scale)
-        excess = virial_pressure(ring, self.positions(ring), forces, stresses, cell) - barostat.pressure
+        excess = virial_pressure(self.positions(ring), forces, stresses, cell) - barostat.pressure
         self.cell_momentum += half_fs * (volume(cell) * excess + (barostat.atoms + 1) / ring.beta)
 
     def drift(self, barostat: Barostat, free: FreeStep, step_fs: float) -> None:

@@ -17,7 +17,7 @@ from sim_daemon.moves.flight import Course, Departure, Flight, driver_log_ratio,
 from sim_daemon.moves.ghmc import some
 from sim_daemon.moves.ring_move import Costs, Proposal, Propose
 from sim_daemon.moves.trajectory import Trajectory, integrate, sane
-from sim_daemon.samplers.base import Plan
+from sim_daemon.samplers.base import Plan, unknown_stresses
 
 # (kick number from 1, walkers (A,), positions (A, P, N, 3) A) -> energies (A, P) eV, forces (A, P, N, 3) eV/A, of the target
 Slow = Callable[[int, Array, Array], tuple[Array, Array]]
@@ -60,17 +60,20 @@ def kicked(every: int) -> Propose:
     """Proposals that first principles kick every so many time steps."""
 
     def propose(ring: RingPolymer, departure: Departure, costs: Costs, plan: Plan, rng: Rng) -> Proposal:
+        stresses = unknown_stresses(departure.state)  # of every walker's last kick: where it ends
         kicks = np.maximum(1, np.round(departure.steps / every).astype(int))
 
         def slow(k: int, walkers: Array, positions: Array) -> tuple[Array, Array]:
             values = costs.label(walkers, positions, departure.state.cells[walkers])
             for a, w in enumerate(walkers):
                 costs.keep(int(w), values, a, 0 if k == kicks[w] else k, departure.state.cells[w])
+            if stresses is not None:
+                stresses[walkers] = values.stresses.reshape(*positions.shape[:2], 3, 3)
             return values.energies.reshape(positions.shape[:2]), values.forces.reshape(positions.shape)
 
         end, drift = kicked_trajectory(ring, departure, slow, plan.timestep_fs, every, kicks)
         start = departure.start._replace(energies=departure.state.energies, forces=departure.state.forces)
         course = Course(Flight(start, in_place(end, kicks * every, departure.state.cells)), drift)
-        return Proposal(course, np.where(end.trapped[:, None], np.inf, end.energies), end.forces)
+        return Proposal(course, np.where(end.trapped[:, None], np.inf, end.energies), end.forces, stresses)
 
     return propose

@@ -29,8 +29,8 @@ from sim_daemon.moves.known import known
 from sim_daemon.moves.palindrome import jumping
 from sim_daemon.moves.thermostat import Refreshment
 from sim_daemon.moves.trajectory import Driven, Trajectory, sane
-from sim_daemon.observables import observe, observe_cell
-from sim_daemon.samplers.base import Info, Plan, Point, State
+from sim_daemon.observables import observe, observe_cell, observe_stress
+from sim_daemon.samplers.base import Info, Plan, Point, State, stresses_of
 from sim_daemon.target import Target, TargetValues
 
 PATH_EVERY = 5  # every fifth point of a first-principles path is kept as a label: neighbours are near-copies
@@ -73,7 +73,7 @@ class Proposal(NamedTuple):
     course: Course
     energies: Array  # (W, P) eV; +infinity where trapped or refused
     forces: Array  # (W, P, N, 3) eV/A
-    stresses: Array | None = None  # (W, P, 3, 3) eV/A^3; at constant pressure alone
+    stresses: Array | None = None  # (W, P, 3, 3) eV/A^3; None where the state has none
     mixture: Mixture | None = None  # None: the target decides
 
 
@@ -214,16 +214,16 @@ def _decide(
     if accepted:
         new.positions[w], new.energies[w], new.forces[w] = end.positions[w], proposal.energies[w], proposal.forces[w]
         new.cells[w] = cells[w]
-        if new.stresses is not None and proposal.stresses is not None:
-            new.stresses[w] = proposal.stresses[w]
+        if new.stresses is not None:
+            new.stresses[w] = np.nan if proposal.stresses is None else proposal.stresses[w]
         if new.momenta is not None:
             new.momenta[w] = end.momenta[w]
         if new.cheap_energies is not None and course.cheap is not None:
             new.cheap_energies[w] = course.cheap[w]
     seen = observe(ring.of(w), target.system.structure.numbers, new.positions[w], new.energies[w], new.forces[w])
-    if rules.barostat is not None and new.stresses is not None:
-        at = new.cells[w], new.positions[w], new.forces[w], new.stresses[w]
-        seen = {**seen, **observe_cell(ring, rules.barostat, *at)}
+    if rules.barostat is not None:
+        seen = {**seen, **observe_cell(ring, rules.barostat, new.cells[w])}
+    seen = {**seen, **observe_stress(ring.of(w), new.cells[w], new.positions[w], new.forces[w], stresses_of(new, w))}
     if mixture is not None:
         residual = float(np.mean(new.energies[w]) - (mixture.end if accepted else mixture.start)[w])
         seen = {**seen, "residual_eV": residual, "log_weight": -ring.beta * (1 - mixture.alpha) * residual}

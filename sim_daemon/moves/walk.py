@@ -20,7 +20,7 @@ from sim_daemon.moves.ghmc import Segment, ghmc_chain
 from sim_daemon.moves.ring_move import Costs
 from sim_daemon.moves.trajectory import Trajectory, sane
 from sim_daemon.observables import observe
-from sim_daemon.samplers.base import LABELLED_WALKS, Info, Plan, State
+from sim_daemon.samplers.base import LABELLED_WALKS, Info, Plan, State, unknown_stresses
 from sim_daemon.target import Target, TargetValues
 from sim_daemon.two_level import LOG_WEIGHT, SURROGATE
 
@@ -78,13 +78,14 @@ def resume_chain(state: State) -> State:
     if state.aside is None:
         return state
     unknown, forces = np.full(state.energies.shape, np.nan), np.full(state.forces.shape, np.nan)
-    return replace(state, positions=state.aside, energies=unknown, forces=forces, momenta=None, cheap_energies=None, aside=None)
+    back = replace(state, positions=state.aside, energies=unknown, forces=forces, stresses=unknown_stresses(state))
+    return replace(back, momenta=None, cheap_energies=None, aside=None)
 
 
 def _begin(ring: RingPolymer, state: State, rng: Rng) -> State:
     rings = [state.refuges[w][int(rng("start", w).integers(len(state.refuges[w])))] for w in range(len(state.positions))]
     momenta = np.array([ring.draw_momenta(rng("momenta", w)) for w in range(len(rings))])
-    return replace(state, positions=np.array(rings), momenta=momenta, aside=state.positions)
+    return replace(state, positions=np.array(rings), momenta=momenta, aside=state.positions, stresses=unknown_stresses(state))
 
 
 def _observe(ring: RingPolymer, numbers: Array, end: Trajectory, labels: TargetValues | None, w: int) -> Mapping[str, float]:

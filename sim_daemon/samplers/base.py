@@ -95,7 +95,7 @@ class State:
     cells: Array  # (W, 3, 3) A, rows are vectors
     refuges: tuple[Array, ...] = ()  # by walker: (R, P, N, 3) A, rings to return to when exploration meets a hole
     refuge_cells: tuple[Array, ...] = ()  # by walker: (R, 3, 3) A, of those rings
-    stresses: Array | None = None  # (W, P, 3, 3) eV/A^3, of the target (NaN: unknown); at constant pressure alone
+    stresses: Array | None = None  # (W, P, 3, 3) eV/A^3, of the target (NaN: unknown); None: not followed
     momenta: Array | None = None  # (W, P, N, 3) eV fs/A, of the modes; None: the next step draws fresh ones
     # (W, K) eV, what a first test called, with the restraint: a cheap engine at the P beads, or the engine at contracted ones
     cheap_energies: Array | None = None
@@ -160,8 +160,21 @@ class Sampler(NamedTuple):
     step: Callable[[State, Potential | None, Plan, Rng], tuple[State, tuple[Info, ...]]]
 
 
-def start_state(target: Target, positions: Array, with_stress: bool = False) -> State:
-    """First state of W walkers at (W, P, N, 3) A; raises EngineFailed if a bead has no label."""
+def stresses_of(state: State, walker: int) -> Array | None:
+    """The stresses (P, 3, 3) eV/A^3 of one walker's ring; None where the state has none."""
+    return None if state.stresses is None else state.stresses[walker]
+
+
+def unknown_stresses(state: State) -> Array | None:
+    """What stands for the stresses (W, P, 3, 3) of a state where new positions have no labels yet."""
+    return None if state.stresses is None else np.full(state.stresses.shape, np.nan)
+
+
+def start_state(target: Target, positions: Array, with_stress: bool = True) -> State:
+    """First state of W walkers at (W, P, N, 3) A; raises EngineFailed if a bead has no label.
+
+    with_stress: whether the sampler keeps stresses beside positions, in cells periodic in three directions.
+    """
     values = target(positions.reshape(-1, *positions.shape[2:]))
     refused = [reason for reason in values.refused if reason]
     if refused:
@@ -172,7 +185,8 @@ def start_state(target: Target, positions: Array, with_stress: bool = False) -> 
     cells = np.repeat(target.system.structure.cell[None], len(positions), axis=0)
     refuges, refuge_cells = tuple(ring[None] for ring in positions), tuple(cell[None] for cell in cells)
     energies, forces = values.energies.reshape(positions.shape[:2]), values.forces.reshape(positions.shape)
-    stresses = values.stresses.reshape(*positions.shape[:2], 3, 3) if with_stress else None
+    followed = with_stress and bool(np.all(target.system.structure.pbc))
+    stresses = values.stresses.reshape(*positions.shape[:2], 3, 3) if followed else None
     return State(positions, energies, forces, cells, refuges, refuge_cells, stresses)
 
 

@@ -44,6 +44,4 @@ def build(settings: Settings, ring: RingPolymer, target: Target) -> Sampler:
     def step(state: State, surrogate: Potential | None, plan: Plan, rng: Rng) -> tuple[State, tuple[Info, ...]]:
         return ring_step(ring, target, state, None, plan, rng, rules)
 
-    return Sampler(
-        partial(start_state, target, with_stress=barostat is not None), climbing(settings.ladder, settings, ring, target, step)
-    )
+    return Sampler(partial(start_state, target), climbing(settings.ladder, settings, ring, target, step))

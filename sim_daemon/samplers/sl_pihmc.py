@@ -76,9 +76,7 @@ def build(settings: Settings, ring: RingPolymer, target: Target) -> Sampler:
             return explore_step(hot, target, state, surrogate, plan, rng, barostat)
         return ring_step(ring, target, state, surrogate, plan, rng, rules)
 
-    return Sampler(
-        partial(start_state, target, with_stress=barostat is not None), climbing(settings.ladder, settings, ring, target, step)
-    )
+    return Sampler(partial(start_state, target), climbing(settings.ladder, settings, ring, target, step))
 
 
 def _proposals(settings: Settings, target: Target, barostat: Barostat | None) -> Propose:

@@ -85,7 +85,8 @@ def build(settings: Settings, ring: RingPolymer, target: Target) -> Sampler:
             return contracted_step(ring, target, state, surrogate, plan, rng, rules, settings.contraction)
         return ring_step(ring, target, state, surrogate, plan, rng, rules)
 
-    return Sampler(partial(start_state, target, with_stress=barostat is not None), step)
+    contracted = settings.contraction is not None and not settings.contraction_exact
+    return Sampler(partial(start_state, target, with_stress=not contracted), step)
 
 
 def adapter_of(settings: Settings) -> Callable[..., Adapter]:

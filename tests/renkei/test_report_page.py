@@ -45,6 +45,18 @@ def test_a_sound_run(sound_run):
     assert not re.search(r'(src|href)="(https?:)?//', page)
 
 
+def test_the_table_has_the_pressures_but_not_six_components(sound_run):
+    view = run_view.read(sound_run)
+    report = jsontext.plain(results.report(view, results.read_trajectories(view)))
+    found = report["simulators"]["sim0"]["observables"]
+    row = {**found["energy_virial_eV"], "unit": "GPa", "mean": 1.0}
+    found |= dict.fromkeys(("pressure_GPa", "pressure_primitive_GPa", "stress_xx_GPa", "stress_xy_GPa"), row)
+    page = report_page.page(view, report, {})
+    assert "pressure (centroid virial)" in page
+    assert "pressure (primitive)" in page
+    assert "stress" not in page
+
+
 @pytest.mark.parametrize(
     ("choices", "said"),
     [

@@ -9,9 +9,11 @@ import pytest
 
 from protocol.errors import BadSetting
 from renkei import observe
+from renkei.observables import pressure
 from renkei.observables.base import histogram, middles
 
 ENERGIES = {"potential_energy_eV": -10.0, "energy_virial_eV": -9.5, "kinetic_energy_eV": 0.5}
+LEDGER = {**ENERGIES, **dict.fromkeys(pressure.NAMES, 0.1)}
 
 
 def built(name, system, water):
@@ -30,13 +32,13 @@ def built(name, system, water):
 def test_shapes_names_and_pieces(name, system, states, water):
     """Shapes by state and walker, an axis for each curve, and the same numbers whether states come at once or one by one."""
     whole, positions, cell = built(name, system, water)
-    found = whole.add(states(positions, cell, **ENERGIES))
+    found = whole.add(states(positions, cell, **LEDGER))
     assert found.series or found.curves
     assert all(values.shape == (3, 2) for values in found.series.values())
     for key, part in found.curves.items():
         assert part.total.shape == part.weight.shape == (3, 2, len(whole.axes[key].points))
     again, _, _ = built(name, system, water)
-    pieces = [again.add(states(positions[k : k + 1], cell, first=1 + k, **ENERGIES)) for k in range(3)]
+    pieces = [again.add(states(positions[k : k + 1], cell, first=1 + k, **LEDGER)) for k in range(3)]
     for key, values in found.series.items():
         np.testing.assert_array_equal(np.concatenate([piece.series[key] for piece in pieces]), values)
     for key, part in found.curves.items():

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from kernels import pressure
 from kernels.units import AMU_EV_FS2_PER_A2, HBAR_EV_FS, KB_EV_PER_K
-from renkei.analysis import pressure
 
 KELVIN, MASSES = 300.0, np.array([1.008, 16.0, 4.0])
 CELL = np.array([[5.0, 0.0, 0.0], [1.0, 5.5, 0.0], [0.3, -0.7, 6.0]])

@@ -6,7 +6,6 @@ import numpy as np
 
 from kernels.arrays import Array
 from kernels.units import AMU_EV_FS2_PER_A2, HBAR_EV_FS, KB_EV_PER_K
-from renkei.analysis.path_integral import centroids
 
 
 def pressure_virial(positions: Array, forces: Array, stresses: Array, volume_A3: Array, temperature_K: float) -> Array:
@@ -16,11 +15,16 @@ def pressure_virial(positions: Array, forces: Array, stresses: Array, volume_A3:
     positions, forces: (..., P, N, 3) A, eV/A.  stresses: (..., P, 3, 3) eV/A^3, tension positive.  volume_A3: (...).
     Returns (..., 3, 3) eV/A^3; the pressure is a third of its trace.
     """
-    away = positions - centroids(positions)[..., None, :, :]
+    thermal = positions.shape[-2] * KB_EV_PER_K * temperature_K * np.eye(3)
+    return np.asarray(thermal / _volume(volume_A3) + pressure_of_centroids(positions, forces, stresses, volume_A3))
+
+
+def pressure_of_centroids(positions: Array, forces: Array, stresses: Array, volume_A3: Array) -> Array:
+    """-dV_bar/d(strain) over the volume where centroids follow the strain: `pressure_virial` without its ideal part."""
+    away = positions - positions.mean(axis=-3, keepdims=True)
     inner = np.einsum("...pia,...pib->...ab", away, forces) / positions.shape[-3]
     inner = 0.5 * (inner + np.swapaxes(inner, -1, -2))
-    thermal = positions.shape[-2] * KB_EV_PER_K * temperature_K * np.eye(3)
-    return np.asarray((thermal - inner) / _volume(volume_A3) - stresses.mean(axis=-3))
+    return np.asarray(-inner / _volume(volume_A3) - stresses.mean(axis=-3))
 
 
 def pressure_primitive(positions: Array, stresses: Array, volume_A3: Array, masses_amu: Array, temperature_K: float) -> Array:
