@@ -84,6 +84,12 @@ def join() -> Group:
     return Group(dist.get_rank(), size)
 
 
+def leave() -> None:
+    """End this process's part in the group; a process that exits as a member may abort: its threads still run."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
 def serve(group: Group, work: Callable[[Any], None]) -> None:
     """Do what the first process tells until it says None; it alone heeds signals."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):

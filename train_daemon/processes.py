@@ -17,7 +17,7 @@ def with_learner(science: Any, trainer: Any, lead: Callable[[Learner], int]) -> 
     Raises EnvironmentFailed if torch is absent or the device is.
     """
     try:
-        from train_daemon.group import join
+        from train_daemon.group import join, leave
         from train_daemon.team import Team, assist
 
         group = join()
@@ -27,13 +27,15 @@ def with_learner(science: Any, trainer: Any, lead: Callable[[Learner], int]) -> 
         if error.name != "torch":
             raise
         raise EnvironmentFailed("training needs torch, which is not installed", next="pip install 'renkei[trainer]'") from error
-    if group.rank > 0:
-        assist(learner, group)
-        return Exit.DONE
     if group.size == 1:
         return lead(learner)
+    if group.rank > 0:
+        assist(learner, group)
+        leave()
+        return Exit.DONE
     team = Team(learner, group)
     try:
         return lead(team)
     finally:
         team.dismiss()
+        leave()
