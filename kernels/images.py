@@ -36,17 +36,25 @@ def minimum_images(vectors: Array, cell: Array, pbc: Array) -> Array:
     if not periodic.any():
         return vectors
     images = _images(np.array(cell, dtype=np.float64).tobytes(), periodic.tobytes())
-    found = _folded(vectors, images.vectors, images.inverse, periodic)
+    found = _fold(vectors, images.vectors, images.inverse, periodic)
     if not len(images.shifts):
         return found
     far = (found**2).sum(axis=-1) > images.sure_A2
     if far.any():
-        found[far] = _shortest(_folded(found[far], images.reduced, images.reduced_inverse, periodic), images.shifts)
+        found[far] = _shortest(_fold(found[far], images.reduced, images.reduced_inverse, periodic), images.shifts)
     return found
 
 
-def _folded(vectors: Array, cell: Array, inverse: Array, periodic: Array) -> Array:
-    """Fractional components in [-1/2, 1/2) along periodic directions; (..., 3) A."""
+def folded(vectors: Array, cell: Array, pbc: Array) -> Array:
+    """The same vectors with fractional components in [-1/2, 1/2) along periodic directions; (..., 3) A.
+
+    In a cell that is not rectangular these need not be the shortest images: see `minimum_images`, with the same arguments.
+    """
+    whole = lattice(cell, pbc)
+    return _fold(vectors, whole.vectors, whole.inverse, whole.periodic)
+
+
+def _fold(vectors: Array, cell: Array, inverse: Array, periodic: Array) -> Array:
     turns = np.where(periodic, np.floor(vectors @ inverse + 0.5), 0.0)
     return np.asarray(vectors - turns @ cell)
 

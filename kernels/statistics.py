@@ -33,6 +33,11 @@ class Estimate(NamedTuple):
     ess: float  # effective sample size of all walkers together
     samples: int  # T * W
 
+    @property
+    def effective(self) -> float:
+        """Effective samples to judge by: a short antithetic series claims more than it has."""
+        return min(self.ess, self.samples)
+
 
 def autocorrelation(series: Array) -> Array:
     """Normalised autocorrelation rho(t), averaged over walkers about their common mean.

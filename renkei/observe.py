@@ -55,8 +55,7 @@ class Average:
             if not abs(gap) <= self.alarm * error + 1e-10 * abs(self.estimate.mean):
                 told = f"{self.estimate.mean:.6g}, but {self.beside.mean:.6g} in the chain beside it"
                 return f"not quoted: {told}" + (f", z = {gap / error:.1f}" if error > 0 else "")
-        ess = min(self.estimate.ess, self.estimate.samples)  # a short antithetic series claims more than it has
-        return _refusal(ess, self.weights)
+        return _refusal(self.estimate.effective, self.weights)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from kernels.sound_chain import creutz_holds, longest_run, rejections, untested
 from kernels.statistics import ALARM, Estimate, estimate, mean_exponential, shared_alarm
 from protocol.errors import BadSetting
 from protocol.sections import Goal, TwoLevel
-from sim_daemon.samplers.base import WALKS, Info, Move, Plan
-from sim_daemon.two_level import LOG_WEIGHT, Walk, restore_walk
+from sim_daemon.samplers.base import LOG_WEIGHT, WALKS, Info, Move, Plan
+from sim_daemon.two_level import Walk, restore_walk
 
 
 @dataclass
@@ -72,7 +72,7 @@ class Block:
         lacking = {}
         for name in goal.watched:
             found = self._estimate(name)
-            if not min(found.ess, found.samples) >= goal.least_samples(name):
+            if not found.effective >= goal.least_samples(name):
                 lacking[name] = f"{found.ess:.0f} of {goal.least_samples(name):.0f} effective samples"
             elif not found.stderr <= goal.error.get(name, np.inf):
                 lacking[name] = f"an error of {found.stderr:.3g}, {goal.error[name]:g} wanted"

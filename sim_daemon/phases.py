@@ -123,8 +123,9 @@ class Phases:
         """Keep the phase in step with an imposed schedule; the recorded freeze that opens a block is said again."""
         if plan.phase is Phase.PRODUCTION and chain.block is None:
             self._open_block(chain, plan)
-            told = (record.freezes.get(chain.step + 1) for record in self.recorded)
-            return [Decision(row) for row in told if row is not None][:1]
+            first = chain.step + 1
+            told = next((record.freezes[first] for record in self.recorded if first in record.freezes), None)
+            return [] if told is None else [Decision(told)]
         if plan.phase is Phase.ADAPT:
             chain.phase, chain.frozen = Phase.ADAPT, None
         return []

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from protocol.errors import EngineFailed
 from protocol.records import Phase
-from sim_daemon.samplers.base import Info, Plan
+from sim_daemon.labelling import ENGINE_FAILURE
+from sim_daemon.samplers.base import REFUSED, Info, Plan
 
 MOST_REFUSED = 20  # steps of one walker in a row
 
@@ -21,9 +22,8 @@ class Refusals:
         """Take one step of all walkers. Raises EngineFailed, with the last reason, at MOST_REFUSED steps of one in a row."""
         for walker, info in enumerate(infos):
             reasons = [reason for point in info.points for reason in point.refused if reason]
-            counts = info.outcome == "rejected: engine_failure" and (
-                plan.phase is Phase.PRODUCTION or any(reason.startswith("engine_failure") for reason in reasons)
-            )
+            own = any(reason.startswith(ENGINE_FAILURE) for reason in reasons)
+            counts = info.outcome == REFUSED and (own or plan.phase is Phase.PRODUCTION)
             self._in_a_row[walker] = self._in_a_row.get(walker, 0) + 1 if counts else 0
             if self._in_a_row[walker] >= MOST_REFUSED:
                 raise EngineFailed(

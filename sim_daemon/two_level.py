@@ -18,7 +18,7 @@ import numpy as np
 from kernels import statistics, two_level
 from protocol.sections import Science, TwoLevel
 from sim_daemon.moves.ghmc import Segment
-from sim_daemon.samplers.base import LABELLED_WALKS, Info, Move, Plan
+from sim_daemon.samplers.base import LABELLED_WALKS, LOG_WEIGHT, Info, Move, Plan
 from sim_daemon.schedule import Recorded
 
 SAMPLE_STEPS = 40  # time steps between two samples of the first level
@@ -30,7 +30,6 @@ MOST_LENGTHENINGS = 3  # of the run, each to twice its length with half of its f
 PROBES_SPREAD = 0.5  # of u = beta (V_FP - V_ML) on the few probes: beyond it a better model costs less than more rings
 LEVELS = (Move.LEVEL_1, Move.LEVEL_2)
 SURROGATE = "surrogate_"  # before the names of observables with the surrogate's energies and forces
-LOG_WEIGHT = "log_weight"
 
 
 @dataclass

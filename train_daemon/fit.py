@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from kernels import native
 from kernels.arrays import Array
 from protocol.errors import EnvironmentFailed, LearnFailed
 from train_daemon.autograd import AutogradStep, validation_loss
@@ -18,7 +19,7 @@ from train_daemon.blocks import Layers
 from train_daemon.direct import DirectStep
 from train_daemon.exported import Exported
 from train_daemon.group import ALONE, Group
-from train_daemon.learners.base import Budget, FitReport
+from train_daemon.learners.base import Budget, FitReport, LearnerContext
 from train_daemon.losses import Sums
 from train_daemon.polish import chunks, polish
 from train_daemon.recipe import Recipe, Table, clip, cosine_rate
@@ -37,6 +38,13 @@ def choose_device(wanted: str) -> tuple[str, str]:
     if wanted.startswith("cuda") and not there:
         raise EnvironmentFailed(f"torch {torch.__version__} sees no CUDA device", "trainer.device", "use auto or cpu")
     return wanted, "asked for by trainer.device"
+
+
+def use_machine(context: LearnerContext) -> tuple[str, str]:
+    """Take the threads that the machine gives to torch and to the compiled loops; the device to train on and why."""
+    torch.set_num_threads(context.threads)
+    native.use_threads(context.threads)
+    return choose_device(context.device)
 
 
 def fit(layers: Sequence[Layers], table: Table, recipe: Recipe, budget: Budget, group: Group = ALONE) -> FitReport:

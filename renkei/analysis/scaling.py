@@ -42,7 +42,7 @@ class MassChange:
         """Why it is not to be quoted; "" where it may be."""
         if self.health.refusal:
             return self.health.refusal
-        effective = min(self.excess.ess, self.excess.samples)  # a short antithetic series claims more than it has
+        effective = self.excess.effective
         few = f"{effective:.0f} effective samples, at least {statistics.FEWEST_SAMPLES} wanted"
         return "" if effective >= statistics.FEWEST_SAMPLES else few
 

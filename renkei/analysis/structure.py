@@ -10,7 +10,8 @@ import numpy as np
 from ase.data import chemical_symbols, covalent_radii
 
 from kernels.arrays import Array
-from kernels.images import minimum_images
+from kernels.images import folded, minimum_images
+from kernels.neighbors import base as neighbors
 
 BOND_FACTOR = 1.3  # a bond is a pair nearer than this times the sum of its covalent radii
 LARGEST_CHUNK = 2_000_000  # distances held at once
@@ -44,7 +45,7 @@ def find_bonds(positions: Array, numbers: Array, cell: Array, pbc: Array) -> Bon
     radii = covalent_radii[numbers]
     shifts = image_shifts(cell, pbc, 2 * BOND_FACTOR * float(radii.max(initial=0.0)))
     i, j = np.triu_indices(len(numbers))
-    vector = wrap(positions[j] - positions[i], cell, pbc)[:, None, :] + shifts @ cell  # (pairs, images, 3)
+    vector = folded(positions[j] - positions[i], cell, pbc)[:, None, :] + shifts @ cell  # (pairs, images, 3)
     length = np.linalg.norm(vector, axis=-1)
     near = (length < BOND_FACTOR * (radii[i] + radii[j])[:, None]) & (length > 1e-6)
     near[i == j] &= _half(shifts)  # an atom and its own images: each bond once
@@ -147,40 +148,17 @@ def pair_histograms(positions: Array, numbers: Array, cell: Array, pbc: Array, e
 
 
 def image_shifts(cell: Array, pbc: Array, reach_A: float) -> Array:
-    """Integer shifts (K, 3) of all images that can lie within `reach_A` of a wrapped difference vector."""
+    """Integer shifts (K, 3) of all images that can lie within `reach_A` of a folded difference vector."""
     spans = [0, 0, 0]
     if np.any(pbc):
-        heights = _heights(cell, pbc)
+        heights = neighbors.lattice(cell, pbc).heights
         spans = [int(np.floor(reach_A / heights[k] + 0.5)) if pbc[k] else 0 for k in range(3)]
     return np.array(list(itertools.product(*(range(-span, span + 1) for span in spans))), dtype=float)
-
-
-def wrap(vectors: Array, cell: Array, pbc: Array) -> Array:
-    """Difference vectors with fractional components in [-1/2, 1/2) along periodic directions; (..., 3) A.
-
-    In a cell that is not rectangular these need not be the shortest images: kernels.images has those.
-    """
-    if not np.any(pbc):
-        return vectors
-    full = _full_cell(cell, pbc)
-    turns = np.where(pbc, np.floor(vectors @ np.linalg.inv(full) + 0.5), 0.0)
-    return np.asarray(vectors - turns @ full)
 
 
 def pair_name(one: int, two: int) -> str:
     """E.g. "O-H": the heavier element first."""
     return f"{chemical_symbols[max(one, two)]}-{chemical_symbols[min(one, two)]}"
-
-
-def _full_cell(cell: Array, pbc: Array) -> Array:
-    """The cell with unit vectors, perpendicular to the periodic ones, where it is not periodic."""
-    from ase.geometry import complete_cell
-
-    return np.asarray(complete_cell(np.where(np.asarray(pbc)[:, None], cell, 0.0)))
-
-
-def _heights(cell: Array, pbc: Array) -> Array:
-    return np.asarray(1.0 / np.linalg.norm(np.linalg.inv(_full_cell(cell, pbc)), axis=0))
 
 
 def _half(shifts: Array) -> Array:
@@ -201,7 +179,7 @@ def _count(first: Array, second: Array, same: bool, lattice: tuple[Array, Array,
     images = shifts @ cell
     for start in range(0, len(first), rows):
         vectors = second[start : start + rows, None, :, :] - first[start : start + rows, :, None, :]
-        squared = ((wrap(vectors, cell, pbc)[..., None, :] + images) ** 2).sum(axis=-1)
+        squared = ((folded(vectors, cell, pbc)[..., None, :] + images) ** 2).sum(axis=-1)
         squared = squared[squared > 1e-12] if same else squared.ravel()
         counts += np.histogram(np.sqrt(squared[squared < edges[-1] ** 2]), edges)[0]
     return counts

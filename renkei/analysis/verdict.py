@@ -267,7 +267,7 @@ def _samples(block: Ledger) -> Check:
     energy = thermo.averages(block).get("energy_virial_eV")
     if energy is None:
         return Check("samples", Outcome.SKIPPED, "the ledger has no virial energy")
-    effective = min(energy.ess, energy.samples)  # a short antithetic series claims more than it has
+    effective = energy.effective
     if effective >= statistics.FEWEST_SAMPLES:
         return Check("samples", Outcome.HOLDS, f"{effective:.0f} effective samples of the energy")
     said = f"only {effective:.0f} effective samples of the energy: the error bars themselves are uncertain"

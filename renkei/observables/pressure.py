@@ -6,8 +6,9 @@ import numpy as np
 
 from protocol.errors import BadSetting
 from renkei.observables.base import Observable, States, System, Values
+from sim_daemon.observables import COMPONENTS
 
-STRESSES = tuple(f"stress_{name}_GPa" for name in ("xx", "yy", "zz", "yz", "xz", "xy"))
+STRESSES = tuple(f"stress_{name}_GPa" for name in COMPONENTS)
 NAMES = ("pressure_GPa", "pressure_primitive_GPa", *STRESSES)
 
 

@@ -135,7 +135,7 @@ def _show(found: Findings, phase: str) -> None:
         label = name.removesuffix(f"_{average.unit}") if average.unit else name
         other = average.beside
         more = [pair(other.mean, other.stderr) if other else ""] if beside else []
-        ess = min(average.estimate.ess, average.estimate.samples)  # a short antithetic series claims more than it has
+        ess = average.estimate.effective
         table.add_row(label, told, UNITS.get(average.unit, ""), number(ess, ".0f"), number(average.r_hat, ".3f"), *more)
     for name, curve in found.curves.items():
         points = curve.axis.points

@@ -24,7 +24,7 @@ from sim_daemon.moves.local import LocalMove
 from sim_daemon.moves.local_chain import Place, Values, Wandered, tally, wander
 from sim_daemon.moves.trajectory import draw_steps, sane
 from sim_daemon.observables import observe
-from sim_daemon.samplers.base import Info, Plan, State
+from sim_daemon.samplers.base import REFUSED, Info, Plan, State, copied
 from sim_daemon.target import Target
 
 
@@ -70,8 +70,7 @@ def composite_step(
         harvest.labelled(moved, wandered.end.positions[moved])
         harvest.reap(bill)
     free = sane(start.energies, start.forces)
-    new = replace(state, positions=state.positions.copy(), energies=state.energies.copy(), forces=state.forces.copy())
-    new = replace(new, stresses=None)  # which local moves do not follow
+    new = replace(copied(state), stresses=None)  # which local moves do not follow
     infos = []
     for w in range(len(walkers)):
         driver = float(np.mean(wandered.end.energies[w]) - np.mean(start.energies[w]))
@@ -102,12 +101,12 @@ def first_principles_step(scan: Scan, target: Target, state: State, plan: Plan, 
     start = Place(state.positions, state.energies, state.forces)
     moves = np.full(count, plan.chain_moves)
     wandered = wander(scan.kinds, plan.widths, scan.ring.beta, start, moves, values, rng)
-    new = replace(state, positions=wandered.end.positions, energies=wandered.end.energies, forces=wandered.end.forces)
-    new = replace(new, stresses=None)
+    end = wandered.end
+    new = replace(state, positions=end.positions, energies=end.energies, forces=end.forces, stresses=None)
     infos = []
     for w in range(count):
         taken = bool(wandered.accepted[w].any())
-        outcome = "accepted" if taken else "rejected: engine_failure" if bill.trials_failed(w) else "rejected"
+        outcome = "accepted" if taken else REFUSED if bill.trials_failed(w) else "rejected"
         infos.append(_info(scan, target, new, wandered, bill, w, taken, outcome, 0.0, {}))
     return new, tuple(infos)
 
@@ -129,7 +128,7 @@ def _outcome(taken: bool, moved: bool, free: bool, bill: Bill, w: int) -> str:
         return "accepted" if moved else "accepted: nothing moved"
     if not free:
         return "rejected: surrogate"
-    return "rejected: engine_failure" if bill.proposal_refused(w) else "rejected"
+    return REFUSED if bill.proposal_refused(w) else "rejected"
 
 
 def _info(

@@ -19,7 +19,7 @@ from sim_daemon.moves.ring_move import PATH_EVERY, Costs
 from sim_daemon.moves.thermostat import pile, refresh
 from sim_daemon.moves.trajectory import Trajectory, integrate
 from sim_daemon.observables import observe, observe_stress
-from sim_daemon.samplers.base import Info, Plan, State, stresses_of
+from sim_daemon.samplers.base import REFUSED, Info, Plan, State, stresses_of
 from sim_daemon.target import Target, TargetValues
 
 
@@ -96,7 +96,7 @@ def _info(
     refused = lost and any(r is not None for p in costs.points[w] for r in p.refused)
     return Info(
         accepted=not lost,
-        outcome="rejected: engine_failure" if refused else "rejected" if lost else "dynamics",
+        outcome=REFUSED if refused else "rejected" if lost else "dynamics",
         log_ratio=float("nan"),
         log_ratio_integrator=drift,
         log_ratio_model=0.0,

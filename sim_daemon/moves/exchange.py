@@ -25,7 +25,7 @@ from sim_daemon.moves.accept import accept, second_stage
 from sim_daemon.moves.flight import evaluate
 from sim_daemon.moves.ring_move import Costs
 from sim_daemon.moves.trajectory import Driven
-from sim_daemon.samplers.base import Info, Move, Plan, RingSettings, State, Swap
+from sim_daemon.samplers.base import Info, Move, Plan, RingSettings, State, Swap, copied
 from sim_daemon.target import Target
 
 POINT = 1  # number of the labelled rings of an exchange: trajectories number theirs 0, or from PATH_EVERY on
@@ -162,14 +162,7 @@ def exchange(
             first, passed = _screened(ring, target, state, surrogate, deal, lower, rng)
         values = _labelled(state, deal, np.tile(passed, 2), costs)
     ratios = log_ratios(ring, state.positions, state.energies, deal, values.energies)
-    new = replace(
-        state,
-        positions=state.positions.copy(),
-        energies=state.energies.copy(),
-        forces=state.forces.copy(),
-        stresses=None if state.stresses is None else state.stresses.copy(),
-        replicas=None if state.replicas is None else state.replicas.copy(),
-    )
+    new = replace(copied(state), replicas=None if state.replicas is None else state.replicas.copy())
     swaps = {}
     for m, a in enumerate(lower):
         ratio = second_stage(float(first[m]), float(ratios[m])) if passed[m] else float("nan")

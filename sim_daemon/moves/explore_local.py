@@ -51,8 +51,8 @@ def explore_locally(
         counts = tally(scan.kinds, wandered, w) | {"novel": harvest.novel[w]}
         infos.append(_info(bill, w, int(moves[w]), moved, hole, float(residuals[w]), counts))
     unknown = np.full(state.energies.shape, np.nan), np.full(state.forces.shape, np.nan)
-    new = replace(state, positions=positions, energies=unknown[0], forces=unknown[1], refuges=tuple(refuges), seen=harvest.seen)
-    return replace(new, stresses=None), tuple(infos)
+    left = replace(state, positions=positions, energies=unknown[0], forces=unknown[1], stresses=None)
+    return replace(left, refuges=tuple(refuges), seen=harvest.seen), tuple(infos)
 
 
 def _refuge(refuges: Array, here: Array, generator: np.random.Generator) -> Array:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
 from kernels.arrays import Array
-from sim_daemon.samplers.base import State
+from sim_daemon.samplers.base import State, copied
 from sim_daemon.target import TargetValues
 
 Label = Callable[[Array, Array, Array], TargetValues]  # walkers (A,), positions (A, P, N, 3) A, cells (A, 3, 3) A
@@ -23,14 +22,7 @@ def known(state: State, label: Label) -> State:
     unknown = np.flatnonzero(np.isnan(state.energies).any(axis=1))
     if not len(unknown):
         return state
-    new = replace(
-        state,
-        positions=state.positions.copy(),
-        energies=state.energies.copy(),
-        forces=state.forces.copy(),
-        cells=state.cells.copy(),
-        stresses=None if state.stresses is None else state.stresses.copy(),
-    )
+    new = copied(state)
     _write(new, unknown, label(unknown, new.positions[unknown], new.cells[unknown]))
     for w in unknown[~np.isfinite(new.energies[unknown]).all(axis=1)]:
         for ring, cell in zip(state.refuges[w][::-1], state.refuge_cells[w][::-1], strict=True):

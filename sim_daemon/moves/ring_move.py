@@ -30,7 +30,7 @@ from sim_daemon.moves.palindrome import jumping
 from sim_daemon.moves.thermostat import Refreshment
 from sim_daemon.moves.trajectory import Driven, Trajectory, sane
 from sim_daemon.observables import observe, observe_cell, observe_stress
-from sim_daemon.samplers.base import Info, Plan, Point, State, stresses_of
+from sim_daemon.samplers.base import LOG_WEIGHT, REFUSED, Info, Plan, Point, State, copied, stresses_of
 from sim_daemon.target import Target, TargetValues
 
 PATH_EVERY = 5  # every fifth point of a first-principles path is kept as a label: neighbours are near-copies
@@ -128,12 +128,7 @@ def ring_step(
         proposal = rules.propose(ring, departure, costs, plan, rng)
     course = proposal.course
     new = replace(
-        state,
-        positions=state.positions.copy(),
-        energies=state.energies.copy(),
-        forces=state.forces.copy(),
-        cells=state.cells.copy(),
-        stresses=None if state.stresses is None else state.stresses.copy(),
+        copied(state),
         momenta=None if rules.refreshment is None else -course.flight.start.momenta,  # what a rejection leaves
         cheap_energies=None if course.cheap_start is None else course.cheap_start.copy(),
     )
@@ -226,7 +221,7 @@ def _decide(
     seen = {**seen, **observe_stress(ring.of(w), new.cells[w], new.positions[w], new.forces[w], stresses_of(new, w))}
     if mixture is not None:
         residual = float(np.mean(new.energies[w]) - (mixture.end if accepted else mixture.start)[w])
-        seen = {**seen, "residual_eV": residual, "log_weight": -ring.beta * (1 - mixture.alpha) * residual}
+        seen = {**seen, "residual_eV": residual, LOG_WEIGHT: -ring.beta * (1 - mixture.alpha) * residual}
     return Info(
         accepted=accepted,
         outcome=_outcome(accepted, bool(end.trapped[w]), costs.points[w], change, course, w),
@@ -263,7 +258,7 @@ def _outcome(accepted: bool, trapped: bool, points: list[Point], change: float, 
     if accepted:
         return "accepted"
     if np.isposinf(change) and any(r is not None for p in points for r in p.refused):
-        return "rejected: engine_failure"
+        return REFUSED
     if trapped and course.cheap is not None and np.isfinite(course.cheap[w]).all():
         return f"rejected: {course.judge}"
     return "rejected: surrogate" if trapped else "rejected"

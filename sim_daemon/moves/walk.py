@@ -20,9 +20,9 @@ from sim_daemon.moves.ghmc import Segment, ghmc_chain
 from sim_daemon.moves.ring_move import Costs
 from sim_daemon.moves.trajectory import Trajectory, sane
 from sim_daemon.observables import observe
-from sim_daemon.samplers.base import LABELLED_WALKS, Info, Plan, State, unknown_stresses
+from sim_daemon.samplers.base import LABELLED_WALKS, LOG_WEIGHT, Info, Plan, State, unknown_stresses
 from sim_daemon.target import Target, TargetValues
-from sim_daemon.two_level import LOG_WEIGHT, SURROGATE
+from sim_daemon.two_level import SURROGATE
 
 
 def walk_step(

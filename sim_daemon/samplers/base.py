@@ -9,7 +9,7 @@ Settings.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib import import_module
 from types import ModuleType
@@ -25,6 +25,7 @@ from protocol.errors import EngineFailed
 from protocol.records import Label, Phase
 from protocol.settings import Section
 from sim_daemon.ensembles import Auto, Ensemble
+from sim_daemon.labelling import ENGINE_FAILURE
 from sim_daemon.target import Target
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ class Move(StrEnum):
 
 WALKS = (Move.EQUILIBRATE, Move.PROBE, Move.LEVEL_1, Move.LEVEL_2)
 LABELLED_WALKS = (Move.PROBE, Move.LEVEL_2)
+
+LOG_WEIGHT = "log_weight"  # among a step's observables: ln of the state's weight, where samples have weights
+REFUSED = f"rejected: {ENGINE_FAILURE}"  # the outcome of a step that the engine or its guards decided
 
 
 @dataclass(frozen=True)
@@ -170,10 +174,22 @@ def unknown_stresses(state: State) -> Array | None:
     return None if state.stresses is None else np.full(state.stresses.shape, np.nan)
 
 
-def start_state(target: Target, positions: Array, with_stress: bool = True) -> State:
+def copied(state: State) -> State:
+    """The same state with places and the target's values in arrays of its own, to be written into."""
+    return replace(
+        state,
+        positions=state.positions.copy(),
+        energies=state.energies.copy(),
+        forces=state.forces.copy(),
+        cells=state.cells.copy(),
+        stresses=None if state.stresses is None else state.stresses.copy(),
+    )
+
+
+def start_state(target: Target, positions: Array) -> State:
     """First state of W walkers at (W, P, N, 3) A; raises EngineFailed if a bead has no label.
 
-    with_stress: whether the sampler keeps stresses beside positions, in cells periodic in three directions.
+    It has stresses in cells periodic in three directions; moves that do not follow them leave them out.
     """
     values = target(positions.reshape(-1, *positions.shape[2:]))
     refused = [reason for reason in values.refused if reason]
@@ -185,8 +201,8 @@ def start_state(target: Target, positions: Array, with_stress: bool = True) -> S
     cells = np.repeat(target.system.structure.cell[None], len(positions), axis=0)
     refuges, refuge_cells = tuple(ring[None] for ring in positions), tuple(cell[None] for cell in cells)
     energies, forces = values.energies.reshape(positions.shape[:2]), values.forces.reshape(positions.shape)
-    followed = with_stress and bool(np.all(target.system.structure.pbc))
-    stresses = values.stresses.reshape(*positions.shape[:2], 3, 3) if followed else None
+    whole = bool(np.all(target.system.structure.pbc))
+    stresses = values.stresses.reshape(*positions.shape[:2], 3, 3) if whole else None
     return State(positions, energies, forces, cells, refuges, refuge_cells, stresses)
 
 

@@ -130,7 +130,7 @@ def build(settings: Settings, ring: RingPolymer, target: Target) -> Sampler:
             return explore_locally(hot, target, state, surrogate, plan, rng)
         return composite_step(scan, target, state, surrogate, plan, rng)
 
-    return Sampler(partial(start_state, target, with_stress=False), step)
+    return Sampler(partial(start_state, target), step)
 
 
 def adapter(settings: Settings, system: System) -> LocalAdapter:

@@ -85,8 +85,7 @@ def build(settings: Settings, ring: RingPolymer, target: Target) -> Sampler:
             return contracted_step(ring, target, state, surrogate, plan, rng, rules, settings.contraction)
         return ring_step(ring, target, state, surrogate, plan, rng, rules)
 
-    contracted = settings.contraction is not None and not settings.contraction_exact
-    return Sampler(partial(start_state, target, with_stress=not contracted), step)
+    return Sampler(partial(start_state, target), step)
 
 
 def adapter_of(settings: Settings) -> Callable[..., Adapter]:

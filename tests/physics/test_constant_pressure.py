@@ -372,7 +372,7 @@ def test_an_impossible_cell_costs_no_label(monkeypatch):
     target = Formula(nothing, 1)
     ring = ring_polymer(target.system.masses_amu, TEMPERATURE_K, 1, 1200)
     barostat = barostat_of(ensemble(), target.system.structure)
-    state = start_state(target, np.zeros((40, 1, 1, 3)), with_stress=True)
+    state = start_state(target, np.zeros((40, 1, 1, 3)))
     paid = target.calls
     plan = Plan(Phase.PRODUCTION, 1, 0, "", 1.0, 4.0, cell_step=1e3)
     monkeypatch.setattr(palindrome, "JUMP_SHARE", 0.5)

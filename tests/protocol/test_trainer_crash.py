@@ -4,12 +4,10 @@ test_simulator_crash.py does the same to `sim_daemon`; here `train_daemon` write
 """
 
 import logging
-import random
-import shutil
 
 import numpy as np
 import pytest
-from crash_disk import Disk, Recorder, Unsynced, lay_out, variants
+from crash_disk import Recorder, Unsynced, some_crashes, survive
 
 from kernels.potentials.base import load
 from protocol import atomic, settings
@@ -129,16 +127,6 @@ def recorded(tmp_path, still, monkeypatch):
     return run, recorder.trace, began
 
 
-def crashed_folders(trace, began):
-    """Different folders that a crash may leave, some of them."""
-    disk, rng, folders = Disk().fresh(), random.Random(1), {}
-    for at, call in enumerate(trace):
-        for found in variants(disk, rng, 1) if disk.apply(call) and at >= began else ():
-            folders.setdefault(frozenset(found.items()), found)
-    chosen = list(folders.values())
-    return random.Random(2).sample(chosen, min(POINTS, len(chosen))), len(chosen)
-
-
 def recovered(run, stood):
     """What a run that went on has: each batch once, a chain of models that load, and those that counted before."""
     store = Store(run)
@@ -171,24 +159,17 @@ def recovered(run, stood):
 def test_a_crash_of_a_real_trainer(recorded, memory, monkeypatch, record_property):
     run, trace, began = recorded
     recovered(run, [])
-    files = [path for path in run.iterdir() if path.is_file() and path.name != "format.json"]
     monkeypatch.setattr(atomic, "os", Unsynced())
-    failures = []
-    folders, different = crashed_folders(trace, began)
-    for number, found in enumerate(folders):
-        crashed = memory / "crashed"
-        lay_out(found, crashed)
-        for path in files:
-            shutil.copy(path, crashed)
-        try:
-            Store(crashed).claim(TRAIN).close()  # from here on it is settled what counts
-            stood = [packet.digest for packet in Store(crashed).packets(TRAIN)]
-            Sender(crashed).send()
-            train(crashed)
-            recovered(crashed, stood)
-        except Exception as error:
-            failures.append(f"folder {number}: {type(error).__name__}: {error}")
-        shutil.rmtree(crashed)
+
+    def go_on(crashed):
+        Store(crashed).claim(TRAIN).close()  # from here on it is settled what counts
+        stood = [packet.digest for packet in Store(crashed).packets(TRAIN)]
+        Sender(crashed).send()
+        train(crashed)
+        recovered(crashed, stood)
+
+    folders, different = some_crashes(trace, POINTS, began)
+    failures = survive(folders, run, memory / "crashed", go_on)
     told = f"crashes of a real trainer tried {len(folders)} of {different}, survived {len(folders) - len(failures)}"
     record_property("told", told)
     assert not failures, "\n".join(failures[:10])

@@ -7,7 +7,6 @@ from typing import Literal
 
 from pydantic import Field
 
-from kernels import native
 from kernels.descriptors.base import Chebyshev
 from kernels.potentials import bpnn
 from protocol.settings import Section
@@ -41,13 +40,9 @@ class Settings(NetworkSettings):
 
 def build(settings: Settings, context: LearnerContext) -> BpnnLearner:
     """The learner on the best device there is."""
-    import torch
+    from train_daemon.fit import use_machine
 
-    from train_daemon.fit import choose_device
-
-    torch.set_num_threads(context.threads)
-    native.use_threads(context.threads)
-    return BpnnLearner(settings, context, *choose_device(context.device))
+    return BpnnLearner(settings, context, *use_machine(context))
 
 
 class BpnnLearner(MomentLearner):

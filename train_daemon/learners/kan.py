@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from kernels import folding, kan_model, native
+from kernels import folding, kan_model
 from kernels.descriptors.base import Basis, Chebyshev
 from protocol.settings import Section
 from train_daemon.learners.base import Export, LearnerContext
@@ -69,13 +69,9 @@ class Settings(NetworkSettings):
 
 def build(settings: Settings, context: LearnerContext) -> KanLearner:
     """The learner on the best device there is."""
-    import torch
+    from train_daemon.fit import use_machine
 
-    from train_daemon.fit import choose_device
-
-    torch.set_num_threads(context.threads)
-    native.use_threads(context.threads)
-    return KanLearner(settings, context, *choose_device(context.device))
+    return KanLearner(settings, context, *use_machine(context))
 
 
 class KanLearner(MomentLearner):

@@ -6,6 +6,8 @@ last fsync may be lost, torn or zeros; names since a folder's last fsync may be 
 """
 
 import os
+import random
+import shutil
 from pathlib import Path
 
 
@@ -236,3 +238,28 @@ def lay_out(found, root):
             fd = os.open(full, os.O_WRONLY | os.O_CREAT, 0o666)
             os.write(fd, content)
             os.close(fd)
+
+
+def some_crashes(trace, count, began=0):
+    """Up to `count` of the different folders that a crash may leave from call `began` on, and how many there are."""
+    disk, rng, folders = Disk().fresh(), random.Random(1), {}
+    for at, call in enumerate(trace):
+        for found in variants(disk, rng, 1) if disk.apply(call) and at >= began else ():
+            folders.setdefault(frozenset(found.items()), found)
+    different = list(folders.values())
+    return random.Random(2).sample(different, min(count, len(different))), len(different)
+
+
+def survive(folders, run, crashed, go_on):
+    """go_on(crashed) in each of these folders, with what lies in `run` beside the daemons' own; returns what failed, in words."""
+    files, failures = [path for path in run.iterdir() if path.is_file() and path.name != "format.json"], []
+    for number, found in enumerate(folders):
+        lay_out(found, crashed)
+        for path in files:
+            shutil.copy(path, crashed)
+        try:
+            go_on(crashed)
+        except Exception as error:
+            failures.append(f"folder {number}: {type(error).__name__}: {error}")
+        shutil.rmtree(crashed)
+    return failures

@@ -106,7 +106,7 @@ def test_a_walker_returns_from_a_hole_with_the_cell_of_its_refuge(ring):
     target = Target(edge=0.05)
     target.system = System(structure.numbers, np.array([1.008]), structure, 0, 1, None, False)
     barostat = barostat_of(Npt(name="npt", temperature_K=300, pressure_GPa=1.0), structure)
-    state = start_state(target, np.random.default_rng(1).normal(0, 0.02, (WALKERS, BEADS, 1, 3)), with_stress=True)
+    state = start_state(target, np.random.default_rng(1).normal(0, 0.02, (WALKERS, BEADS, 1, 3)))
     plan, holes = replace(PLAN, cell_step=0.1), 0
     for step in range(1, 31):
         before = state
